@@ -1,0 +1,133 @@
+"""A method as data and back: its fields are its TOML, its `-o` options and its row in a result table."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from ponder.core.errors import OptionError, nearest
+
+Value = str | int | float | bool | list["Value"] | dict[str, "Value"]
+Lookup = Callable[[str], type[object]]
+"""Finds the class of a method, scorer or router by its name."""
+
+
+def to_config(value: object, name_of: Callable[[type[object]], str]) -> dict[str, Value]:
+    """Return the TOML table of a method: its name, and each field that differs from its default."""
+    config: dict[str, Value] = {"method": name_of(type(value))}
+    for spec in fields(cast(Any, value)):
+        current = getattr(value, spec.name)
+        if current is not None and current != _default(spec):
+            config[spec.name] = _encode(current, name_of)
+    return config
+
+
+def from_config(config: Mapping[str, Value], lookup: Lookup) -> object:
+    """Build a method from its table. Raises `OptionError` for what does not exist or does not fit."""
+    name = config.get("method")
+    if not isinstance(name, str):
+        raise OptionError('a method table needs its name, as in method = "sample"')
+    cls = lookup(name)
+    hints = get_type_hints(cls)
+    known = [spec.name for spec in fields(cast(Any, cls))]
+    arguments: dict[str, object] = {}
+    for key, raw in config.items():
+        if key == "method":
+            continue
+        if key not in known:
+            listed = ", ".join(known) or "none"
+            raise OptionError(f"{name} has no option {key!r}{nearest(key, known)}; its options: {listed}")
+        arguments[key] = _decode(raw, hints[key], f"{name}: {key}", lookup)
+    for spec in fields(cast(Any, cls)):
+        if spec.name not in arguments and _default(spec) is MISSING:
+            raise OptionError(f"{name} needs the option {spec.name!r}; add -o {spec.name}=VALUE")
+    return cls(**arguments)
+
+
+def options_of(cls: type[object]) -> dict[str, tuple[str, str]]:
+    """Return the options of a method class: name to (type, default), both as text for help pages."""
+    hints = get_type_hints(cls)
+    found: dict[str, tuple[str, str]] = {}
+    for spec in fields(cast(Any, cls)):
+        default = _default(spec)
+        found[spec.name] = (_type_name(hints[spec.name]), "required" if default is MISSING else repr(default))
+    return found
+
+
+def _default(spec: Field[Any]) -> object:
+    if spec.default_factory is not MISSING:
+        return spec.default_factory()
+    return spec.default
+
+
+def _type_name(hint: object) -> str:
+    if get_origin(hint) is Literal:
+        return " | ".join(map(str, get_args(hint)))
+    if get_origin(hint) in (Union, types.UnionType):
+        return " | ".join(_type_name(arm) for arm in get_args(hint) if arm is not type(None))
+    if get_origin(hint) is tuple:
+        return "list of " + _type_name(get_args(hint)[0])
+    return hint.__name__.lower() if isinstance(hint, type) else str(hint)
+
+
+def _encode(value: object, name_of: Callable[[type[object]], str]) -> Value:
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple):
+        return [_encode(item, name_of) for item in value]
+    if is_dataclass(value):
+        return cast(Value, to_config(value, name_of))
+    raise OptionError(f"{value!r} cannot be written to a configuration")
+
+
+def _decode(raw: Value, hint: object, where: str, lookup: Lookup) -> object:
+    """Turn a TOML value, or the text of an `-o` option, into what the field's type asks for."""
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return _decode_union(raw, get_args(hint), where, lookup)
+    if origin is Literal:
+        for choice in get_args(hint):
+            if raw == choice or raw == str(choice):
+                return choice
+        choices = [str(choice) for choice in get_args(hint)]
+        raise OptionError(f"{where} = {raw!r} must be one of {', '.join(choices)}{nearest(str(raw), choices)}")
+    if origin is tuple:
+        items = raw if isinstance(raw, list) else str(raw).split(",")
+        return tuple(_decode(item, get_args(hint)[0], where, lookup) for item in items)
+    if hint in (bool, int, float, str):
+        return _decode_plain(raw, cast(type, hint), where)
+    if isinstance(raw, Mapping):
+        return from_config(raw, lookup)
+    if isinstance(raw, str):
+        return from_config({"method": raw}, lookup)
+    raise OptionError(f"{where} must name a method, not {raw!r}")
+
+
+def _decode_union(raw: Value, arms: tuple[object, ...], where: str, lookup: Lookup) -> object:
+    if type(None) in arms and raw in ("none", ""):
+        return None
+    errors: list[OptionError] = []
+    for arm in (arm for arm in arms if arm is not type(None)):
+        try:
+            return _decode(raw, arm, where, lookup)
+        except OptionError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _decode_plain(raw: Value, kind: type, where: str) -> object:
+    if kind is bool:
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if isinstance(raw, bool):
+            return raw
+        if str(raw).lower() in words:
+            return words[str(raw).lower()]
+        raise OptionError(f"{where} = {raw!r} must be true or false")
+    if isinstance(raw, bool | list | dict) or (kind is int and isinstance(raw, float)):
+        raise OptionError(f"{where} = {raw!r} must be of type {kind.__name__}")
+    try:
+        return kind(raw)
+    except ValueError:
+        raise OptionError(f"{where} = {raw!r} must be of type {kind.__name__}") from None

@@ -1,0 +1,437 @@
+"""What a method is handed: it reaches engines through a `Run`, which counts, seeds, records and shows."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Unpack
+
+from ponder.core.engine import Channel, Chunk, Engine, Logprob, Sampling, SamplingArgs, Usage
+from ponder.core.errors import EngineError, OptionError, nearest
+from ponder.core.problem import Prompt, ToolCall
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from ponder.core.judge import Score
+
+Role = Literal["think", "answer", "probe", "draft", "verify", "route"]
+ROLES: tuple[Role, ...] = ("think", "answer", "probe", "draft", "verify", "route")
+CallFinish = Literal["stop", "length", "tool_calls", "left", "deadline", "budget", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One generation, as it ended. Tokens are those that the model generated, prompts apart.
+
+    `text` is verbatim, think marks included; `thinking` and `answer` are its two channels without marks.
+    `token_ids` spell `text`, or are empty where the engine cannot say. `finish` is `left` when the method walked away,
+    `budget` or `deadline` when the run ended the call, `error` when the engine broke off: what came until then is
+    billed all the same. `exact` is false where tokens are an estimate.
+    """
+
+    role: Role
+    engine: str
+    branch: tuple[int, ...]
+    seed: int
+    text: str = ""
+    thinking: str = ""
+    answer: str = ""
+    think_tokens: int = 0
+    answer_tokens: int = 0
+    latent: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[Logprob, ...] = ()
+    hidden: tuple[memoryview, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish: CallFinish = "left"
+    matched_stop: str | None = None
+    seconds: float = 0.0
+    first_token_seconds: float | None = None
+    exact: bool = True
+    scored: tuple[Score, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """All tokens that this call generated; a latent step counts as one."""
+        return self.think_tokens + self.answer_tokens + self.latent
+
+
+@dataclass(slots=True)
+class Trace:
+    """Everything that happened in a run: calls in the order in which they ended, and what was shown."""
+
+    calls: list[Call] = field(default_factory=list)
+    shown: list[tuple[Channel, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens over all calls and roles: the bill."""
+        return sum(call.tokens for call in self.calls)
+
+    @property
+    def tokens_by_role(self) -> dict[Role, int]:
+        """The bill by role; a plain call is split where its thinking ends. Roles with nothing are left out."""
+        total: dict[Role, int] = {}
+        for call in self.calls:
+            if call.role in ("think", "answer"):
+                parts: tuple[tuple[Role, int], ...] = (
+                    ("think", call.think_tokens + call.latent),
+                    ("answer", call.answer_tokens),
+                )
+            else:
+                parts = ((call.role, call.tokens),)
+            for role, tokens in parts:
+                if tokens:
+                    total[role] = total.get(role, 0) + tokens
+        return total
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Prompt tokens over all calls, those read from a cache included."""
+        return sum(call.prompt_tokens for call in self.calls)
+
+    @property
+    def cached_tokens(self) -> int:
+        """Prompt tokens that an engine did not have to read again."""
+        return sum(call.cached_tokens for call in self.calls)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every count is the engine's own."""
+        return all(call.exact for call in self.calls)
+
+
+@dataclass(slots=True)
+class _Branch:
+    """Counters of one branch: calls so far, and how often each prompt was asked."""
+
+    calls: int = 0
+    asked: dict[Prompt, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What all views of one run have in common."""
+
+    engines: Mapping[str, Engine]
+    seed: int
+    budget: int | None
+    extract: Callable[[str], str | None]
+    same: Callable[[str, str], bool]
+    on_show: Callable[[str, Channel], None] | None
+    on_note: Callable[[str], None] | None
+    trace: Trace = field(default_factory=Trace)
+    branches: dict[tuple[int, ...], _Branch] = field(default_factory=dict)
+    spent: int = 0
+
+
+def _text_only(text: str) -> str | None:
+    return text.strip() or None
+
+
+def _equal(a: str, b: str) -> bool:
+    return a.strip() == b.strip()
+
+
+def derive_seed(seed: int, branch: tuple[int, ...], index: int, purpose: str) -> int:
+    """Return 31 bits that depend on the run's seed, the branch and the index, and on nothing else."""
+    text = f"{purpose}/{seed}/{'.'.join(map(str, branch))}/{index}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
+
+
+class Run:
+    """One attempt at one problem.
+
+    `budget` bounds the tokens of all calls together, `deadline` is a time of `time.monotonic()`; both hold for every
+    view of the run.
+    """
+
+    __slots__ = ("_branch", "_engine", "_path", "_shared", "_silent", "deadline", "sampling")
+
+    def __init__(
+        self,
+        engines: Mapping[str, Engine] | Engine,
+        *,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        deadline: float | None = None,
+        budget: int | None = None,
+        extract: Callable[[str], str | None] = _text_only,
+        same: Callable[[str, str], bool] = _equal,
+        on_show: Callable[[str, Channel], None] | None = None,
+        on_note: Callable[[str], None] | None = None,
+    ) -> None:
+        if not isinstance(engines, Mapping):
+            engines = {"main": engines}
+        self._shared = _Shared(engines, seed, budget, extract, same, on_show, on_note)
+        self._engine = "main"
+        self._path: tuple[int, ...] = ()
+        self._branch = self._shared.branches.setdefault((), _Branch())
+        self._silent = False
+        self.sampling = sampling or Sampling()
+        self.deadline = deadline
+
+    @property
+    def trace(self) -> Trace:
+        """What happened so far, over all views of this run."""
+        return self._shared.trace
+
+    @property
+    def budget(self) -> int | None:
+        """How many tokens this run may still generate; `None` is no limit."""
+        return None if self._shared.budget is None else max(0, self._shared.budget - self._shared.spent)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that this view speaks to."""
+        engines = self._shared.engines
+        if self._engine not in engines:
+            raise OptionError(
+                f"there is no engine named {self._engine!r} in this run{nearest(self._engine, engines)}; "
+                f"name one with --engine {self._engine}=MODEL"
+            )
+        return engines[self._engine]
+
+    def _view(self, *, engine: str | None = None, path: tuple[int, ...] | None = None, silent: bool = False) -> Run:
+        view = Run.__new__(Run)
+        view._shared = self._shared
+        view._engine = engine or self._engine
+        view._path = self._path if path is None else path
+        view._branch = self._branch if path is None else self._shared.branches.setdefault(path, _Branch())
+        view._silent = self._silent or silent
+        view.sampling = self.sampling
+        view.deadline = self.deadline
+        return view
+
+    def on(self, engine: str) -> Run:
+        """Return the same run on another named engine (`strong`, `draft`, `prm` ...)."""
+        return self._view(engine=engine)
+
+    def quiet(self, branch: int) -> Run:
+        """Return the same run with seeds of its own, shown to nobody. Concurrent siblings take different numbers."""
+        return self._view(path=(*self._path, branch), silent=True)
+
+    def show(self, text: str, channel: Channel = "answer") -> None:
+        """Commit text to the client. All that is shown must be a prefix of the final solution."""
+        if text and not self._silent:
+            self._shared.trace.shown.append((channel, text))
+            if self._shared.on_show:
+                self._shared.on_show(text, channel)
+
+    def note(self, text: str) -> None:
+        """Report progress that is no part of the solution."""
+        self._shared.trace.notes.append(text)
+        if self._shared.on_note:
+            self._shared.on_note(text)
+
+    def extract(self, text: str) -> str | None:
+        """Return the final answer that `text` states, as the task reads it, or None if it states none."""
+        return self._shared.extract(text)
+
+    def same(self, a: str, b: str) -> bool:
+        """Say whether two extracted answers are equal, as the task compares them."""
+        return self._shared.same(a, b)
+
+    def stream(self, prompt: Prompt, role: Role = "think", **over: Unpack[SamplingArgs]) -> Live:
+        """Open a generation: `async with run.stream(prompt) as live: async for chunk in live: ...`."""
+        return Live(self, prompt, role, self._draw(prompt, over))
+
+    async def generate(self, prompt: Prompt, role: Role = "think", **over: Unpack[SamplingArgs]) -> Call:
+        """Generate to the end and return the call."""
+        async with self.stream(prompt, role, **over) as live:
+            async for _ in live:
+                pass
+        return live.call
+
+    def _draw(self, prompt: Prompt, over: SamplingArgs) -> Sampling:
+        """Return the sampling of the next call: seeds drawn, limits kept."""
+        branch = self._branch
+        repeat = branch.asked.get(prompt, 0)
+        seed = derive_seed(self._shared.seed, self._path, branch.calls, "call")
+        branch_seed = derive_seed(self._shared.seed, self._path, repeat, "branch")
+        branch.asked[prompt] = repeat + 1
+        branch.calls += 1
+        drawn: SamplingArgs = {"seed": seed, "branch_seed": branch_seed, **over}
+        drawn["max_tokens"] = min(over.get("max_tokens", self.sampling.max_tokens), self.sampling.max_tokens)
+        return replace(self.sampling, **drawn)
+
+
+class Live:
+    """An open generation: iterate over it for chunks; `call` is what came, final once the block is left."""
+
+    def __init__(self, run: Run, prompt: Prompt, role: Role, sampling: Sampling) -> None:
+        self._run = run
+        self._shared = run._shared
+        self._engine = run.engine
+        self._prompt = prompt
+        self._role: Role = role
+        budget = run.budget
+        self._capped = budget is not None and budget < sampling.max_tokens
+        self._sampling = replace(sampling, max_tokens=budget) if self._capped and budget is not None else sampling
+        self._manager: AbstractAsyncContextManager[AsyncIterator[Chunk]] | None = None
+        self._chunks: AsyncIterator[Chunk] | None = None
+        self._finish: CallFinish | None = None
+        self._started = self._first = 0.0
+        self._thinking: list[str] = []
+        self._answer: list[str] = []
+        self._text: list[str] = []
+        self._ids: list[int] | None = []
+        self._logprobs: list[Logprob] = []
+        self._hidden: list[memoryview] = []
+        self._tools: tuple[ToolCall, ...] = ()
+        self._think_tokens = self._answer_tokens = self._latent = 0
+        self._usage: Usage | None = None
+        self._matched: str | None = None
+        self._exact = True
+        self._call: Call | None = None
+
+    @property
+    def call(self) -> Call:
+        """The call: a snapshot inside the block, the final record after it."""
+        return self._call or self._snapshot()
+
+    async def __aenter__(self) -> Live:
+        self._started = time.monotonic()
+        if self._sampling.max_tokens <= 0:
+            self._finish = "budget" if self._capped else "length"
+        elif self._run.deadline is not None and self._run.deadline <= self._started:
+            self._finish = "deadline"
+        else:
+            self._manager = self._engine.stream(self._prompt, self._sampling)
+            try:
+                async with asyncio.timeout_at(self._deadline()):
+                    self._chunks = await self._manager.__aenter__()
+            except TimeoutError:
+                self._manager = None
+                self._finish = "deadline"
+        return self
+
+    def __aiter__(self) -> Live:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self._finish is not None or self._chunks is None:
+            raise StopAsyncIteration
+        try:
+            if self._run.deadline is None:
+                chunk = await self._chunks.__anext__()
+            else:
+                async with asyncio.timeout_at(self._deadline()):
+                    chunk = await self._chunks.__anext__()
+        except TimeoutError:
+            self._finish = "deadline"
+            raise StopAsyncIteration from None
+        except StopAsyncIteration:
+            raise EngineError(
+                f"{self._engine.name}: the reply broke off without an end; the server may have died", retry=True
+            ) from None
+        self._take(chunk)
+        return chunk
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if self._finish is None and isinstance(error, EngineError):
+            self._finish = "error"
+        try:
+            if self._manager is not None:
+                return await self._manager.__aexit__(kind, error, trace)
+            return None
+        finally:
+            self._call = self._snapshot()
+            if self._manager is not None:
+                self._settle()
+                self._shared.trace.calls.append(self._call)
+
+    def _deadline(self) -> float | None:
+        """The run's deadline on the event loop's clock, which need not be `time.monotonic()`."""
+        if self._run.deadline is None:
+            return None
+        return asyncio.get_running_loop().time() + self._run.deadline - time.monotonic()
+
+    def _take(self, chunk: Chunk) -> None:
+        """Count one chunk and note how the call ends, if it does."""
+        if not self._first:
+            self._first = time.monotonic()
+        if chunk.text:
+            self._text.append(chunk.text)
+            if not chunk.markup:
+                (self._thinking if chunk.channel == "think" else self._answer).append(chunk.text)
+            if self._ids is not None:
+                if len(chunk.token_ids) == chunk.tokens or (chunk.token_ids and chunk.finish):
+                    self._ids.extend(chunk.token_ids)
+                else:
+                    self._ids = None
+        if chunk.channel == "think":
+            self._think_tokens += chunk.tokens
+        else:
+            self._answer_tokens += chunk.tokens
+        self._latent += chunk.latent
+        if chunk.logprobs:
+            self._logprobs.extend(chunk.logprobs)
+        if chunk.hidden is not None:
+            self._hidden.append(chunk.hidden)
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        self._exact = self._exact and chunk.exact
+        self._shared.spent += chunk.tokens + chunk.latent
+        if chunk.finish is not None:
+            cut = self._capped and chunk.finish == "length"
+            self._finish = "budget" if cut else chunk.finish
+            self._tools, self._matched = chunk.tool_calls, chunk.matched_stop
+        elif self._shared.budget is not None and self._shared.spent >= self._shared.budget:
+            self._finish = "budget"
+
+    def _snapshot(self) -> Call:
+        think, answer = self._think_tokens, self._answer_tokens
+        usage = self._usage or Usage()
+        if usage.generated is not None:
+            think, answer = _split(usage, think, answer)
+        ended = self._matched is None
+        return Call(
+            role=self._role,
+            engine=self._engine.name,
+            branch=self._run._path,
+            seed=self._sampling.seed or 0,
+            text="".join(self._text),
+            thinking="".join(self._thinking),
+            answer="".join(self._answer),
+            think_tokens=think,
+            answer_tokens=answer,
+            latent=self._latent,
+            prompt_tokens=usage.prompt or 0,
+            cached_tokens=usage.cached or 0,
+            token_ids=tuple(self._ids) if self._ids and ended else (),
+            logprobs=tuple(self._logprobs),
+            hidden=tuple(self._hidden),
+            tool_calls=self._tools,
+            finish=self._finish or "left",
+            matched_stop=self._matched,
+            seconds=time.monotonic() - self._started,
+            first_token_seconds=self._first - self._started if self._first else None,
+            exact=self._exact or usage.generated is not None,
+        )
+
+    def _settle(self) -> None:
+        """Bring the run's spending in line with the server's own count."""
+        if self._call is not None:
+            self._shared.spent += self._call.tokens - (self._think_tokens + self._answer_tokens + self._latent)
+
+
+def _split(usage: Usage, think: int, answer: int) -> tuple[int, int]:
+    """Split the server's own total as it says itself, else in the proportion of the chunks."""
+    total = usage.generated or 0
+    if total == think + answer:
+        return think, answer
+    if usage.thinking is not None:
+        return usage.thinking, total - usage.thinking
+    share = think / (think + answer) if think + answer else 0.0
+    return round(total * share), total - round(total * share)

@@ -1,0 +1,240 @@
+"""A scripted engine with a token clock: says what it is told to say, counts every token, and fails on request."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from ponder.core.engine import Cap, Chunk, Logprob, Sampling, StreamFinish, Think, Usage
+from ponder.core.errors import EngineError
+from ponder.core.problem import Prompt
+from ponder.text.think import Piece, ThinkSplitter
+
+Script = Callable[[Prompt, int], str]
+"""(prompt, branch seed) to what follows the prefill. Equal arguments must give equal text."""
+
+TOKEN = re.compile(r"</?think>|\S+?(?=</?think>)|\S+\s*|\s+")
+"""A token of this engine is a word with the blanks behind it; think marks stand alone."""
+
+CAPS = frozenset({Cap.PREFILL, Cap.TOKEN_IDS, Cap.LOGPROBS, Cap.LOGIT_BIAS, Cap.THINKING})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong in one call, after `at` tokens: a refusal, a broken line, or silence for ever."""
+
+    kind: Literal["error", "cut", "stall"]
+    at: int = 0
+    status: int | None = None
+    retry_after: float | None = None
+
+
+def tokenize(text: str) -> list[str]:
+    """Split text into this engine's tokens; they join to `text` again."""
+    return TOKEN.findall(text)
+
+
+def token_id(token: str) -> int:
+    """Return the id of a token: 31 bits of its digest, equal for equal text."""
+    return int.from_bytes(hashlib.blake2b(token.encode(), digest_size=4).digest(), "big") >> 1
+
+
+def noise(*parts: object) -> float:
+    """Return a number in (0, 1) that depends on `parts` alone."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=7).digest()
+    return (int.from_bytes(digest, "big") + 0.5) / 2**56
+
+
+def overthink(prompt: Prompt, seed: int) -> str:
+    """Think for a while in words that mean nothing, then box a number of the question, most often its last one.
+
+    A prefill that is a beginning of this reply is continued; after any other one the reply goes on at the same
+    position, and once the thought is closed only the answer is left. How long the thought is, and whether its answer
+    is the usual one, depend on the question and the seed.
+    """
+    question = next((m.text for m in reversed(prompt.messages) if m.role == "user"), "")
+    numbers = re.findall(r"\d+", question) or ["0"]
+    usual = noise(question, seed, "answer") < 0.7
+    answer = numbers[-1] if usual else str(int(numbers[-1]) + 1)
+    length = 4 + int(noise(question, seed, "length") * 24)
+    words = ("so ", "wait ", "then ", "hmm ", "check ", "maybe ")
+    thought = "".join(words[int(noise(seed, i) * len(words))] for i in range(length))
+    said = f"The answer is \\boxed{{{answer}}}"
+    whole = said if prompt.thinking is not None and prompt.thinking.mode == "off" else f"<think>{thought}</think>{said}"
+    prefill = prompt.prefill
+    if whole.startswith(prefill):
+        return whole[len(prefill) :]
+    if prefill.endswith("{"):
+        return f"{answer}}}"
+    _, closed, after = prefill.partition("</think>")
+    if closed:
+        return said.removeprefix(after.lstrip()) if said.startswith(after.lstrip()) else said
+    return "".join(tokenize(whole)[len(tokenize(prefill)) :]) or f"</think>{said}"
+
+
+class Echo:
+    """Streams what `script` says, a token at a time.
+
+    `generated` counts the tokens of all calls, as a server's own counter would; `open_streams` those that are not yet
+    left. `delay` is the length of a tick in seconds: with 0 the engine gives way to others after every `turn` tokens.
+    `faults` maps the number of a call (from 0) to what goes wrong in it.
+    """
+
+    def __init__(
+        self,
+        script: Script | str = overthink,
+        *,
+        name: str = "echo",
+        think: Think = Think("<think>", "</think>"),  # noqa: B008 (frozen)
+        caps: frozenset[Cap] = CAPS,
+        delay: float = 0.0,
+        turn: int = 1,
+        faults: Mapping[int, Fault] | None = None,
+    ) -> None:
+        self._script: Script = (lambda prompt, seed: script) if isinstance(script, str) else script
+        self._name, self._think, self._caps = name, think, caps
+        self._delay, self._turn = delay, turn
+        self._faults = dict(faults or {})
+        self.calls = self.generated = self.open_streams = 0
+
+    @property
+    def name(self) -> str:
+        """The name given at construction."""
+        return self._name
+
+    @property
+    def caps(self) -> frozenset[Cap]:
+        """By default everything but hidden states, adapters, tools and pictures."""
+        return self._caps
+
+    @property
+    def think(self) -> Think:
+        """`<think>` and `</think>` by default."""
+        return self._think
+
+    @asynccontextmanager
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
+        """Open one scripted reply."""
+        fault = self._faults.get(self.calls)
+        self.calls += 1
+        self.open_streams += 1
+        chunks = self._generate(prompt, sampling, fault)
+        try:
+            yield chunks
+        finally:
+            self.open_streams -= 1
+            await chunks.aclose()
+
+    async def _generate(self, prompt: Prompt, sampling: Sampling, fault: Fault | None) -> AsyncGenerator[Chunk, None]:
+        seed = 0 if sampling.temperature == 0 else sampling.branch_seed or sampling.seed or 0
+        banned = {token for token, bias in sampling.logit_bias if bias <= -50}
+        tokens = tokenize(self._script(prompt, seed))
+        if banned:
+            tokens = [token for token in tokens if token_id(token) not in banned]
+        start = len(tokenize(prompt.prefill))
+        size = sum(len(tokenize(message.text)) for message in prompt.messages) + start
+        splitter = ThinkSplitter(self._think.open, self._think.close, prompt.prefill, self._think.opened)
+        text = _Stops(sampling.stop)
+        count = 0
+        while True:
+            if self._delay or count % self._turn == 0:
+                await asyncio.sleep(self._delay)
+            if fault and count >= fault.at:
+                await _fail(self._name, fault)
+            if count == len(tokens) or count == sampling.max_tokens:
+                # Nothing is generated here: this end costs no token.
+                reason: StreamFinish = "stop" if count == len(tokens) else "length"
+                for chunk in _chunks(splitter, text.flush(), 0, (), ()):
+                    yield chunk
+                yield Chunk("", _channel(splitter), 0, finish=reason, usage=Usage(size, count, 0))
+                return
+            token = tokens[count]
+            count += 1
+            self.generated += 1
+            known, matched = text.feed(token)
+            plain = known == token
+            probs = _logprobs(token, seed, start + count, sampling.logprobs)
+            for chunk in _chunks(splitter, known, 1, (token_id(token),) if plain else (), probs):
+                yield chunk
+            if matched is not None:
+                end = Chunk("", _channel(splitter), 0, finish="stop", matched_stop=matched)
+                yield end._replace(usage=Usage(size, count, 0))
+                return
+
+
+class _Stops:
+    """Looks for stop strings, and holds back text that could still become one."""
+
+    def __init__(self, stops: tuple[str, ...]) -> None:
+        self._stops = stops
+        self._held = ""
+
+    def feed(self, text: str) -> tuple[str, str | None]:
+        """Return the text that is safe to give out, and the stop string that ended the reply, if one did."""
+        if not self._stops:
+            return text, None
+        self._held += text
+        found = [(at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        if found:
+            at, stop = min(found)
+            return self._held[:at], stop
+        keep = max((n for stop in self._stops for n in range(1, len(stop)) if self._held.endswith(stop[:n])), default=0)
+        known, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return known, None
+
+    def flush(self) -> str:
+        """Return what was held back."""
+        return self._held
+
+
+def _channel(splitter: ThinkSplitter) -> Literal["think", "answer"]:
+    return "think" if splitter.thinking else "answer"
+
+
+def _chunks(
+    splitter: ThinkSplitter, text: str, tokens: int, ids: tuple[int, ...], probs: tuple[Logprob, ...]
+) -> list[Chunk]:
+    """Return the chunks that one token gives: none of them holds text of both channels, one of them bears the count."""
+    pieces = splitter.feed(text) if text else splitter.flush() if not tokens else []
+    if not pieces and tokens:
+        pieces = [Piece("", _channel(splitter))]
+    whole = len(pieces) == 1 and pieces[0].text == text
+    return [
+        Chunk(
+            piece.text,
+            piece.channel,
+            tokens if i == 0 else 0,
+            ids if whole else (),
+            probs if i == 0 else (),
+            markup=piece.markup,
+        )
+        for i, piece in enumerate(pieces)
+    ]
+
+
+def _logprobs(token: str, seed: int, position: int, rivals: int) -> tuple[Logprob, ...]:
+    """Return a made-up log-probability, the same for the same token at the same place."""
+    if not rivals:
+        return ()
+    own = 0.5 + noise(seed, position, "p") / 2
+    rest = [(f"rival{i} ", math.log((1 - own) / 2**i)) for i in range(1, rivals)]
+    return (Logprob(token, math.log(own), ((token, math.log(own)), *rest)),)
+
+
+async def _fail(name: str, fault: Fault) -> None:
+    if fault.kind == "stall":
+        await asyncio.get_running_loop().create_future()
+    if fault.kind == "cut":
+        raise EngineError(f"{name}: the reply broke off after {fault.at} tokens", retry=True)
+    raise EngineError(
+        f"{name}: scripted failure",
+        status=fault.status or 500,
+        retry=fault.status is None or fault.status >= 500 or fault.status == 429,
+        retry_after=fault.retry_after,
+    )

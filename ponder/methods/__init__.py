@@ -1,0 +1,113 @@
+"""Methods: the one table of them, and how a method is found, built and described by name."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import cast
+
+from ponder.core.config import Value, from_config, to_config
+from ponder.core.errors import DataError, OptionError, nearest
+from ponder.core.method import Method
+
+METHODS: dict[str, str] = {
+    "sample": "ponder.methods.vote.sample:Sample",
+    "no_thinking": "ponder.methods.prompt.no_thinking:NoThinking",
+    "concise_cot": "ponder.methods.prompt.concise_cot:ConciseCoT",
+    "chain_of_draft": "ponder.methods.prompt.chain_of_draft:ChainOfDraft",
+    "self_consistency": "ponder.methods.vote.self_consistency:SelfConsistency",
+}
+"""Name to class. A new method is one file and one line here."""
+
+GROUP = "ponder.methods"
+"""The entry point group in which other packages offer methods: `name = "package.module:Class"`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The methods that a run may name: the table, installed plugins, and plugin files given by hand."""
+
+    sources: Mapping[str, str | type[Method]]
+
+    def names(self) -> list[str]:
+        """Return all names, those of this package first."""
+        return list(self.sources)
+
+    def find(self, name: str) -> type[Method]:
+        """Return the class of a method. Raises `OptionError` if there is none of that name."""
+        if name not in self.sources:
+            raise OptionError(
+                f"there is no method {name!r}{nearest(name, self.sources)}; `ponder methods` lists them all"
+            )
+        source = self.sources[name]
+        return _load(source) if isinstance(source, str) else source
+
+    def name_of(self, cls: type[object]) -> str:
+        """Return the name under which a class is listed."""
+        path = f"{cls.__module__}:{cls.__qualname__}"
+        for name, source in self.sources.items():
+            if source is cls or source == path:
+                return name
+        raise OptionError(f"{cls.__qualname__} is in no method table; add an entry point, or use --plugin FILE.py")
+
+    def build(self, name: str, options: Mapping[str, Value] | None = None) -> Method:
+        """Build a method from its name and its options, given as text or as TOML values."""
+        return self.from_config({"method": name, **(options or {})})
+
+    def from_config(self, config: Mapping[str, Value]) -> Method:
+        """Build a method, and those inside it, from its TOML table."""
+        return cast(Method, from_config(config, self.find))
+
+    def to_config(self, method: Method) -> dict[str, Value]:
+        """Return the TOML table from which `from_config` builds an equal method."""
+        return to_config(method, self.name_of)
+
+
+def catalogue(plugins: tuple[Path, ...] = ()) -> Catalogue:
+    """Return the table with every installed plugin and the plugin files given."""
+    sources: dict[str, str | type[Method]] = dict(METHODS)
+    for name, path in _installed().items():
+        sources.setdefault(name, path)
+    for file in plugins:
+        sources.update(_from_file(file))
+    return Catalogue(sources)
+
+
+@cache
+def _installed() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=GROUP)}
+
+
+@cache
+def _load(path: str) -> type[Method]:
+    module, _, name = path.partition(":")
+    try:
+        return cast(type[Method], getattr(importlib.import_module(module), name))
+    except (ImportError, AttributeError) as error:
+        raise OptionError(f"the method at {path} cannot be loaded: {error}") from error
+
+
+def _from_file(file: Path) -> dict[str, type[Method]]:
+    """Run a plugin file and return the methods that its `METHODS = {"name": Class}` lists."""
+    if not file.is_file():
+        raise DataError(f"there is no plugin file {file}; --plugin takes the path of a Python file")
+    name = f"ponder_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise DataError(f"{file} is not a Python file; --plugin takes the path of a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a plugin may fail in any way; it is named, and the cause is kept
+        raise DataError(f"the plugin {file} does not load: {type(error).__name__}: {error}") from error
+    table: object = vars(module).get("METHODS")
+    if not isinstance(table, dict) or not all(isinstance(cls, type) for cls in table.values()):
+        raise DataError(f'the plugin {file} lists no methods; add METHODS = {{"name": YourMethod}} to it')
+    return {str(key): cls for key, cls in table.items()}

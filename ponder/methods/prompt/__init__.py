@@ -1,0 +1,1 @@
+"""Shorter reasoning by asking for it."""

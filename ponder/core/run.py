@@ -118,19 +118,36 @@ class _Branch:
 
 
 @dataclass(slots=True)
+class Purse:
+    """Tokens that may be spent: by one run, or by several that share it. `total` None is no limit."""
+
+    total: int | None = None
+    spent: int = 0
+
+    @property
+    def left(self) -> int | None:
+        """How many tokens are left; None is no limit."""
+        return None if self.total is None else max(0, self.total - self.spent)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the limit is reached."""
+        return self.total is not None and self.spent >= self.total
+
+
+@dataclass(slots=True)
 class _Shared:
     """What all views of one run have in common."""
 
     engines: Mapping[str, Engine]
     seed: int
-    budget: int | None
+    purse: Purse
     extract: Callable[[str], str | None]
     same: Callable[[str, str], bool]
     on_show: Callable[[str, Channel], None] | None
     on_note: Callable[[str], None] | None
     trace: Trace = field(default_factory=Trace)
     branches: dict[tuple[int, ...], _Branch] = field(default_factory=dict)
-    spent: int = 0
 
 
 def _text_only(text: str) -> str | None:
@@ -150,8 +167,8 @@ def derive_seed(seed: int, branch: tuple[int, ...], index: int, purpose: str) ->
 class Run:
     """One attempt at one problem.
 
-    `budget` bounds the tokens of all calls together, `deadline` is a time of `time.monotonic()`; both hold for every
-    view of the run.
+    `budget` bounds the tokens of all calls together: a number of its own, or a purse shared with other runs; `deadline`
+    is a time of `time.monotonic()`. Both hold for every view of the run.
     """
 
     __slots__ = ("_branch", "_engine", "_path", "_shared", "_silent", "deadline", "sampling")
@@ -163,7 +180,7 @@ class Run:
         sampling: Sampling | None = None,
         seed: int = 0,
         deadline: float | None = None,
-        budget: int | None = None,
+        budget: int | Purse | None = None,
         extract: Callable[[str], str | None] = _text_only,
         same: Callable[[str, str], bool] = _equal,
         on_show: Callable[[str, Channel], None] | None = None,
@@ -171,7 +188,8 @@ class Run:
     ) -> None:
         if not isinstance(engines, Mapping):
             engines = {"main": engines}
-        self._shared = _Shared(engines, seed, budget, extract, same, on_show, on_note)
+        purse = budget if isinstance(budget, Purse) else Purse(budget)
+        self._shared = _Shared(engines, seed, purse, extract, same, on_show, on_note)
         self._engine = "main"
         self._path: tuple[int, ...] = ()
         self._branch = self._shared.branches.setdefault((), _Branch())
@@ -187,7 +205,7 @@ class Run:
     @property
     def budget(self) -> int | None:
         """How many tokens this run may still generate; `None` is no limit."""
-        return None if self._shared.budget is None else max(0, self._shared.budget - self._shared.spent)
+        return self._shared.purse.left
 
     @property
     def engine(self) -> Engine:
@@ -382,12 +400,12 @@ class Live:
         if chunk.usage is not None:
             self._usage = chunk.usage
         self._exact = self._exact and chunk.exact
-        self._shared.spent += chunk.tokens + chunk.latent
+        self._shared.purse.spent += chunk.tokens + chunk.latent
         if chunk.finish is not None:
             cut = self._capped and chunk.finish == "length"
             self._finish = "budget" if cut else chunk.finish
             self._tools, self._matched = chunk.tool_calls, chunk.matched_stop
-        elif self._shared.budget is not None and self._shared.spent >= self._shared.budget:
+        elif self._shared.purse.empty:
             self._finish = "budget"
 
     def _snapshot(self) -> Call:
@@ -423,7 +441,7 @@ class Live:
     def _settle(self) -> None:
         """Bring the run's spending in line with the server's own count."""
         if self._call is not None:
-            self._shared.spent += self._call.tokens - (self._think_tokens + self._answer_tokens + self._latent)
+            self._shared.purse.spent += self._call.tokens - (self._think_tokens + self._answer_tokens + self._latent)
 
 
 def _split(usage: Usage, think: int, answer: int) -> tuple[int, int]:

@@ -1,0 +1,112 @@
+"""Arithmetic without end: sums, chains and short word problems, made from a seed, harder from level to level."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import ClassVar
+
+from ponder.core.errors import require
+from ponder.core.judge import Item, Reference
+from ponder.tasks.arithmetic_words import WORDS
+from ponder.tasks.shipped import FORMATS, item
+from ponder.verify.number import Number
+
+_LARGEST = (9, 20, 50, 99, 200, 500, 999, 2000, 5000, 9999)
+"""The largest operand of each level."""
+_FACTOR = (3, 5, 9, 12, 20, 30, 50, 99, 150, 250)
+"""The largest factor or divisor of each level."""
+_LANGUAGES = ("en", "zh", "mix")
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """Question number i depends on (seed, level, language, i) alone, so that fewer questions are a beginning of more.
+
+    `level` is 1 to 10, or a range such as `1-5`, whose levels take turns; `language` is en, zh or mix.
+    """
+
+    level: str = "1-5"
+    language: str = "en"
+    seed: int = 0
+    verifier: ClassVar[Number] = Number()
+
+    def __post_init__(self) -> None:
+        """Refuse levels and languages that do not exist."""
+        match = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", self.level)
+        valid = match is not None and 1 <= int(match[1]) <= int(match[2] or match[1]) <= len(_LARGEST)
+        require(valid, self, "level", self.level, "a number from 1 to 10 or a range such as 1-5")
+        require(self.language in _LANGUAGES, self, "language", self.language, "one of en, zh, mix")
+
+    @property
+    def name(self) -> str:
+        """The name with the options that differ from the defaults."""
+        options = [f"{key}={value}" for key, value in (("level", self.level), ("language", self.language))]
+        changed = [option for option in options if option not in ("level=1-5", "language=en")]
+        return ":".join(["arithmetic", *([",".join(changed)] if changed else [])])
+
+    def items(self, limit: int | None = None) -> Iterator[Item]:
+        """Yield questions; without a limit there is no end of them."""
+        low, _, high = self.level.partition("-")
+        levels = range(int(low), int(high or low) + 1)
+        for index in islice(count(), limit):
+            level = levels[index % len(levels)]
+            language = ("en", "zh")[index // len(levels) % 2] if self.language == "mix" else self.language
+            yield self._item(index, level, language)
+
+    def _item(self, index: int, level: int, language: str) -> Item:
+        draw = random.Random(f"arithmetic/{self.seed}/{level}/{language}/{index}")
+        kind = draw.choice(("sum", "chain", "one_step", "two_step"))
+        if kind in ("sum", "chain"):
+            question, answer = _expression(draw, level, 2 if kind == "sum" else 2 + (level + 1) // 2, language)
+        else:
+            question, answer = _story(draw, level, 1 if kind == "one_step" else 2, language)
+        return item(
+            f"arithmetic-s{self.seed}-l{level}-{language}-{index}",
+            question,
+            FORMATS["number"][language],
+            Reference(str(answer)),
+            self.verifier,
+            {"level": str(level), "kind": kind, "language": language},
+        )
+
+
+def _expression(draw: random.Random, level: int, terms: int, language: str) -> tuple[str, int]:
+    """Return a sum of terms, products among them from level 3 on, with its value."""
+    largest, factor = _LARGEST[level - 1], _FACTOR[level - 1]
+    text, total = "", 0
+    for position in range(terms):
+        value = draw.randint(1, largest)
+        shown = str(value)
+        if level >= 3 and draw.random() < 0.3:
+            times = draw.randint(2, factor)
+            shown, value = f"{value} × {times}", value * times
+        sign = 1 if position == 0 else draw.choice((1, -1))
+        if level < 3 and total + sign * value < 0:
+            sign = 1
+        total += sign * value
+        text = shown if position == 0 else f"{text} {'+' if sign > 0 else '-'} {shown}"
+    return draw.choice(WORDS[language].asks).format(e=text), total
+
+
+def _story(draw: random.Random, level: int, steps: int, language: str) -> tuple[str, int]:
+    """Return a word problem of one or two steps, with its answer; no number in it is below 2."""
+    words = WORDS[language]
+    story = draw.choice([story for story in words.stories if len(story.steps) == steps])
+    largest, factor = max(6, _LARGEST[level - 1]), _FACTOR[level - 1]
+    start = draw.randint(5, largest)
+    operands: list[int] = []
+    total = start
+    for step in story.steps:
+        operand = draw.randint(2, max(2, factor if step in ("mul", "div") else min(largest, total - 2)))
+        if step == "div":
+            start = total = total * operand
+        total = {"add": total + operand, "sub": total - operand, "mul": total * operand, "div": total // operand}[step]
+        operands.append(operand)
+    name, other = draw.sample(words.names, 2)
+    first, second = operands[0], operands[-1]
+    text = story.text.format(n=name, m=other, t=draw.choice(words.things), a=start, b=first, c=second)
+    return text, total

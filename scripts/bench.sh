@@ -1,0 +1,19 @@
+#!/bin/sh
+# What `make bench` does: get a small model, ask it 60 questions in four ways, print the table and write the report.
+# LIMIT (questions of each task), TOKENS (all generated tokens together) and MODEL may be set from outside.
+set -eu
+cd "$(dirname "$0")/.."
+ponder=".venv/bin/python -m ponder"
+
+if [ -z "${MODEL:-}" ]; then
+    MODEL=qwen2.5-coder-0.5b-instruct
+    if ! $ponder model get "$MODEL" --catalogue benchmarks/mirrors.toml; then
+        MODEL=smollm2-135m-instruct
+        echo "$MODEL stands in; it is too weak to reason, so what follows shows that everything runs and is no claim about accuracy"
+        $ponder model get "$MODEL"
+    fi
+fi
+
+exec $ponder bench gsm8k,svamp,arithmetic --methods sample,concise_cot,chain_of_draft,no_thinking \
+    --model "$MODEL" --limit "${LIMIT:-20}" --max-tokens 512 --max-tokens-total "${TOKENS:-25000}" \
+    --out "runs/bench-$MODEL" --resume

@@ -9,8 +9,7 @@ from ponder.core.engine import Cap
 from ponder.core.method import Solution
 from ponder.core.problem import Problem, Prompt
 from ponder.core.run import Run
-
-STEP_BY_STEP = "Think step by step before answering."
+from ponder.text.prompts import STEP_BY_STEP
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,8 @@ class Sample:
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Stream one reply."""
         cot = self.cot if self.cot is not None else not run.engine.think
-        async with run.stream(Prompt.of(problem, STEP_BY_STEP if cot else "")) as live:
+        instruction = STEP_BY_STEP.to(problem.question) if cot else ""
+        async with run.stream(Prompt.of(problem, instruction)) as live:
             async for chunk in live:
                 if not chunk.markup:
                     run.show(chunk.text, chunk.channel)

@@ -1,0 +1,140 @@
+"""A GGUF model in a llama.cpp child process: the embedded default, with exact counts, quick stops and cheap forks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ponder.core.engine import Cap, Chunk, Sampling, Think
+from ponder.core.errors import EngineError, Unsupported
+from ponder.core.problem import Prompt
+from ponder.engines.llama_render import Renderer, response_format
+from ponder.engines.llama_server import Event, LlamaServer, ServerOptions, refusal
+from ponder.engines.llama_wire import Decoder, check_sampling, request_body
+
+
+def physical_cores() -> int:
+    """Return how many cores this process may use, two threads of one core counted once."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    siblings = set()
+    for cpu in allowed:
+        try:
+            siblings.add(Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text())
+        except OSError:
+            return len(allowed)
+    return len(siblings)
+
+
+class LlamaEngine:
+    """One GGUF model: `async with LlamaEngine(path) as engine`. At most `slots` streams run; more wait their turn.
+
+    `context` is in tokens for each slot. `adapters` are (name, GGUF file) pairs that a call switches on by name.
+    Raises `DataError` for a file that cannot be loaded. A child that died is started anew by the next call.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        threads: int | None = None,
+        slots: int = 8,
+        context: int = 4096,
+        adapters: Sequence[tuple[str, str | Path]] = (),
+        think: Think | None = None,
+        chat_template: str = "",
+    ) -> None:
+        files = tuple(Path(file) for _, file in adapters)
+        options = ServerOptions(
+            Path(path), threads or physical_cores(), slots, context, adapters=files, chat_template=chat_template
+        )
+        self.slots = slots
+        self.server = LlamaServer(options)
+        self._name = name or f"llama.cpp:{Path(path).stem}"
+        self._adapters = tuple(adapter for adapter, _ in adapters)
+        self._renderer = Renderer(self.server, think)
+        self._free = asyncio.Semaphore(slots)
+        self._starting = asyncio.Lock()
+        self._vocabulary = 0
+        self._open = False
+
+    @property
+    def name(self) -> str:
+        """The name given, or the way and the file's name."""
+        return self._name
+
+    @property
+    def caps(self) -> frozenset[Cap]:
+        """What this engine can do with the model that it has loaded."""
+        caps = {Cap.PREFILL, Cap.TOKEN_IDS, Cap.LOGPROBS, Cap.LOGIT_BIAS}
+        if self._adapters:
+            caps.add(Cap.ADAPTER)
+        if self._renderer.has_switch:
+            caps.add(Cap.THINKING)
+        return frozenset(caps)
+
+    @property
+    def think(self) -> Think:
+        """How the model's template marks its thinking; known once the model is loaded."""
+        return self._renderer.think
+
+    async def __aenter__(self) -> Self:
+        self._open = True
+        await self._ready()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        await self.server.close()
+
+    async def _ready(self) -> None:
+        """Start the child if it does not run."""
+        async with self._starting:
+            if not self._open:
+                raise EngineError(f"{self.name} is closed; use it inside `async with`")
+            if not self.server.alive:
+                await self.server.start()
+                await self._renderer.start()
+                self._vocabulary = await self.server.vocabulary()
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
+        """Open one generation; leaving the block stops it. Raises `OptionError`, `Unsupported` and `EngineError`."""
+        return self._stream(prompt, sampling)
+
+    @asynccontextmanager
+    async def _stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
+        await self._ready()
+        check_sampling(sampling, self._adapters, self._vocabulary)
+        if prompt.tools:
+            raise Unsupported("this engine calls no tools; use a server that does (--model URL#NAME)")
+        rendered = await self._renderer.render(prompt)
+        body = request_body(sampling, self._adapters, response_format(prompt))
+        body["prompt"] = rendered.ids
+        decoder = Decoder(self.think, prompt.prefill, rendered.opened)
+        # A call that waits inside the server cannot be left at once, so none does.
+        async with self._free, self.server.events("/completion", body) as events:
+            chunks = self._chunks(events, decoder)
+            try:
+                yield chunks
+            finally:
+                await chunks.aclose()
+
+    async def _chunks(self, events: AsyncIterator[Event], decoder: Decoder) -> AsyncGenerator[Chunk, None]:
+        async for event in events:
+            if "error" in event:
+                raise refusal(self.name, 500, event["error"])
+            for chunk in decoder.feed(event):
+                yield chunk
+            if event.get("stop"):
+                return
+        raise EngineError(
+            f"{self.name}: the reply broke off, {await self.server.obituary()}; ask again, and it is started anew",
+            retry=True,
+        )

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 
 from ponder.text.numbers import canonical, last_number, normalize, numbers
 
-__all__ = ["after_marker", "boxed", "boxes", "canonical", "choice", "last_number", "number", "visible", "yes_no"]
+__all__ = [
+    "after_marker",
+    "boxed",
+    "boxes",
+    "canonical",
+    "choice",
+    "last_number",
+    "number",
+    "stated",
+    "visible",
+    "yes_no",
+]
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\b\s*")
 _MARK = re.compile(
@@ -73,6 +84,16 @@ def after_marker(text: str) -> str | None:
     return next(marked(text), None)
 
 
+def stated(text: str) -> Iterator[str]:
+    """Yield what a reply may state as its answer, best first: boxes, marked lines, its last line."""
+    text = visible(text)
+    yield from boxes(text)
+    yield from marked(text)
+    *_, line = ["", *text.strip().splitlines()]
+    if line:
+        yield line
+
+
 def number(text: str) -> str | None:
     """Return the number that a reply gives as its answer, in its one spelling, or None.
 
@@ -86,11 +107,11 @@ def number(text: str) -> str | None:
     for box in boxes(text):
         if _hedged(box):
             return None
-        stated = _stated(box)
+        stated = _of_statement(box)
         if stated is not None:
             return stated
     for line in marked(text):
-        stated = _stated(line)
+        stated = _of_statement(line)
         if stated is not None:
             return stated
     return last_number(text)
@@ -102,7 +123,7 @@ def _hedged(box: str) -> bool:
     return len(parts) > 1 and all(canonical(part) is not None for part in parts)
 
 
-def _stated(line: str) -> str | None:
+def _of_statement(line: str) -> str | None:
     """Return the number that a short statement is about: what follows `=`, what it begins with, else its last one."""
     whole = canonical(line)
     if whole is not None:
@@ -167,8 +188,8 @@ def _letter(short: str, letters: str) -> str | None:
 
 
 _YES = (
-    r"yes\b|yeah\b|true\b|affirmative\b|是的|是(?=$|[,，。.!！ ])|对的?(?=$|[,，。.!！ ])|正确|肯定|真(?=$|[,，。.!！ ])"
-    r"|会(?=$|[的,，。.])|可以|能(?=$|[,，。.])"
+    r"yes\b|yeah\b|true\b|affirmative\b|是的|是(?=$|[,，。.!！ ])|对的?(?=$|[,，。.!！ ])|正确|肯定"
+    r"|真(?=$|[,，。.!！ ])|会(?=$|[的,，。.])|可以|能(?=$|[,，。.])"
 )
 _NO = r"no\b|nope\b|not\b|false\b|negative\b|否|不|没有|没$|错|假(?=$|[,，。.])"
 _BEGINS = re.compile(rf"[\s*\"'“(（`#]*(?:(?P<no>{_NO})|(?P<yes>{_YES}))", re.IGNORECASE)

@@ -1,6 +1,11 @@
 """Is an answer right? Verifiers compare replies with references; a pool runs the slow ones apart, with a deadline."""
 
 from ponder.verify.base import Base
+from ponder.verify.choice import Choice
+from ponder.verify.exact import Exact
+from ponder.verify.math import Math
 from ponder.verify.number import Number
+from ponder.verify.pool import VerifierPool
+from ponder.verify.yes_no import YesNo
 
-__all__ = ["Base", "Number"]
+__all__ = ["Base", "Choice", "Exact", "Math", "Number", "VerifierPool", "YesNo"]

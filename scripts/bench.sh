@@ -3,7 +3,7 @@
 # LIMIT (questions of each task), TOKENS (all generated tokens together) and MODEL may be set from outside.
 set -eu
 cd "$(dirname "$0")/.."
-ponder=".venv/bin/python -m ponder"
+ponder=.venv/bin/ponder
 
 if [ -z "${MODEL:-}" ]; then
     MODEL=qwen2.5-coder-0.5b-instruct

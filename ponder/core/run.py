@@ -8,105 +8,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from ponder.core.engine import Channel, Chunk, Engine, Logprob, Sampling, SamplingArgs, Usage
 from ponder.core.errors import EngineError, OptionError, nearest
 from ponder.core.problem import Prompt, ToolCall
+from ponder.core.trace import ROLES, Call, CallFinish, Purse, Role, Trace
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from ponder.core.judge import Score
-
-Role = Literal["think", "answer", "probe", "draft", "verify", "route"]
-ROLES: tuple[Role, ...] = ("think", "answer", "probe", "draft", "verify", "route")
-CallFinish = Literal["stop", "length", "tool_calls", "left", "deadline", "budget", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One generation, as it ended. Tokens are those that the model generated, prompts apart.
-
-    `text` is verbatim, think marks included; `thinking` and `answer` are its two channels without marks.
-    `token_ids` spell `text`, or are empty where the engine cannot say. `finish` is `left` when the method walked away,
-    `budget` or `deadline` when the run ended the call, `error` when the engine broke off: what came until then is
-    billed all the same. `exact` is false where tokens are an estimate.
-    """
-
-    role: Role
-    engine: str
-    branch: tuple[int, ...]
-    seed: int
-    text: str = ""
-    thinking: str = ""
-    answer: str = ""
-    think_tokens: int = 0
-    answer_tokens: int = 0
-    latent: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    token_ids: tuple[int, ...] = ()
-    logprobs: tuple[Logprob, ...] = ()
-    hidden: tuple[memoryview, ...] = ()
-    tool_calls: tuple[ToolCall, ...] = ()
-    finish: CallFinish = "left"
-    matched_stop: str | None = None
-    seconds: float = 0.0
-    first_token_seconds: float | None = None
-    exact: bool = True
-    scored: tuple[Score, ...] = ()
-
-    @property
-    def tokens(self) -> int:
-        """All tokens that this call generated; a latent step counts as one."""
-        return self.think_tokens + self.answer_tokens + self.latent
-
-
-@dataclass(slots=True)
-class Trace:
-    """Everything that happened in a run: calls in the order in which they ended, and what was shown."""
-
-    calls: list[Call] = field(default_factory=list)
-    shown: list[tuple[Channel, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def tokens(self) -> int:
-        """Generated tokens over all calls and roles: the bill."""
-        return sum(call.tokens for call in self.calls)
-
-    @property
-    def tokens_by_role(self) -> dict[Role, int]:
-        """The bill by role; a plain call is split where its thinking ends. Roles with nothing are left out."""
-        total: dict[Role, int] = {}
-        for call in self.calls:
-            if call.role in ("think", "answer"):
-                parts: tuple[tuple[Role, int], ...] = (
-                    ("think", call.think_tokens + call.latent),
-                    ("answer", call.answer_tokens),
-                )
-            else:
-                parts = ((call.role, call.tokens),)
-            for role, tokens in parts:
-                if tokens:
-                    total[role] = total.get(role, 0) + tokens
-        return total
-
-    @property
-    def prompt_tokens(self) -> int:
-        """Prompt tokens over all calls, those read from a cache included."""
-        return sum(call.prompt_tokens for call in self.calls)
-
-    @property
-    def cached_tokens(self) -> int:
-        """Prompt tokens that an engine did not have to read again."""
-        return sum(call.cached_tokens for call in self.calls)
-
-    @property
-    def exact(self) -> bool:
-        """Whether every count is the engine's own."""
-        return all(call.exact for call in self.calls)
+__all__ = ["ROLES", "Call", "CallFinish", "Live", "Purse", "Role", "Run", "Trace", "derive_seed"]
 
 
 @dataclass(slots=True)
@@ -115,24 +27,6 @@ class _Branch:
 
     calls: int = 0
     asked: dict[Prompt, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Purse:
-    """Tokens that may be spent: by one run, or by several that share it. `total` None is no limit."""
-
-    total: int | None = None
-    spent: int = 0
-
-    @property
-    def left(self) -> int | None:
-        """How many tokens are left; None is no limit."""
-        return None if self.total is None else max(0, self.total - self.spent)
-
-    @property
-    def empty(self) -> bool:
-        """Whether the limit is reached."""
-        return self.total is not None and self.spent >= self.total
 
 
 @dataclass(slots=True)
@@ -324,12 +218,13 @@ class Live:
             self._finish = "deadline"
         else:
             self._manager = self._engine.stream(self._prompt, self._sampling)
+            limit = asyncio.timeout_at(self._deadline())
             try:
-                async with asyncio.timeout_at(self._deadline()):
+                async with limit:
                     self._chunks = await self._manager.__aenter__()
             except TimeoutError:
                 self._manager = None
-                self._finish = "deadline"
+                self._end_by(limit)
         return self
 
     def __aiter__(self) -> Live:
@@ -338,14 +233,15 @@ class Live:
     async def __anext__(self) -> Chunk:
         if self._finish is not None or self._chunks is None:
             raise StopAsyncIteration
+        limit = None if self._run.deadline is None else asyncio.timeout_at(self._deadline())
         try:
-            if self._run.deadline is None:
+            if limit is None:
                 chunk = await self._chunks.__anext__()
             else:
-                async with asyncio.timeout_at(self._deadline()):
+                async with limit:
                     chunk = await self._chunks.__anext__()
         except TimeoutError:
-            self._finish = "deadline"
+            self._end_by(limit)
             raise StopAsyncIteration from None
         except StopAsyncIteration:
             raise EngineError(
@@ -369,6 +265,12 @@ class Live:
                 self._settle()
                 self._shared.trace.calls.append(self._call)
 
+    def _end_by(self, limit: asyncio.Timeout | None) -> None:
+        """Note that the deadline ended the call; a time limit of the engine's own is the engine's failure."""
+        if limit is None or not limit.expired():
+            raise EngineError(f"{self._engine.name}: the model did not answer in time; try again", retry=True) from None
+        self._finish = "deadline"
+
     def _deadline(self) -> float | None:
         """The run's deadline on the event loop's clock, which need not be `time.monotonic()`."""
         if self._run.deadline is None:
@@ -383,11 +285,12 @@ class Live:
             self._text.append(chunk.text)
             if not chunk.markup:
                 (self._thinking if chunk.channel == "think" else self._answer).append(chunk.text)
-            if self._ids is not None:
-                if len(chunk.token_ids) == chunk.tokens or (chunk.token_ids and chunk.finish):
-                    self._ids.extend(chunk.token_ids)
-                else:
-                    self._ids = None
+        # The token that ends a reply spells nothing, so it is left out.
+        if self._ids is not None and (chunk.text or not chunk.finish):
+            if len(chunk.token_ids) == chunk.tokens or (chunk.token_ids and chunk.finish):
+                self._ids.extend(chunk.token_ids)
+            else:
+                self._ids = None
         if chunk.channel == "think":
             self._think_tokens += chunk.tokens
         else:
@@ -398,15 +301,20 @@ class Live:
         if chunk.hidden is not None:
             self._hidden.append(chunk.hidden)
         if chunk.usage is not None:
-            self._usage = chunk.usage
+            self._usage = _merge(self._usage, chunk.usage)
         self._exact = self._exact and chunk.exact
         self._shared.purse.spent += chunk.tokens + chunk.latent
         if chunk.finish is not None:
             cut = self._capped and chunk.finish == "length"
             self._finish = "budget" if cut else chunk.finish
             self._tools, self._matched = chunk.tool_calls, chunk.matched_stop
-        elif self._shared.purse.empty:
+        elif self._shared.purse.empty and not self._full:
             self._finish = "budget"
+
+    @property
+    def _full(self) -> bool:
+        """Whether the engine has given all it was asked for: what is left to read is how it ended, at no cost."""
+        return self._think_tokens + self._answer_tokens + self._latent >= self._sampling.max_tokens
 
     def _snapshot(self) -> Call:
         think, answer = self._think_tokens, self._answer_tokens
@@ -442,6 +350,13 @@ class Live:
         """Bring the run's spending in line with the server's own count."""
         if self._call is not None:
             self._shared.purse.spent += self._call.tokens - (self._think_tokens + self._answer_tokens + self._latent)
+
+
+def _merge(old: Usage | None, new: Usage) -> Usage:
+    """Return what a server said, later counts before earlier ones."""
+    if old is None:
+        return new
+    return Usage(*(before if now is None else now for before, now in zip(old, new, strict=True)))
 
 
 def _split(usage: Usage, think: int, answer: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ponder.core.engine import Cap, Chunk, Logprob, Sampling, StreamFinish, Think, Usage
-from ponder.core.errors import EngineError
+from ponder.core.errors import EngineError, Unsupported
 from ponder.core.problem import Prompt
 from ponder.text.think import Piece, ThinkSplitter
 
@@ -120,7 +120,8 @@ class Echo:
 
     @asynccontextmanager
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
-        """Open one scripted reply."""
+        """Open one scripted reply. Raises `Unsupported` for a call that asks for more than `caps`."""
+        _refuse(self, prompt, sampling)
         fault = self._faults.get(self.calls)
         self.calls += 1
         self.open_streams += 1
@@ -150,9 +151,8 @@ class Echo:
             if count == len(tokens) or count == sampling.max_tokens:
                 # Nothing is generated here: this end costs no token.
                 reason: StreamFinish = "stop" if count == len(tokens) else "length"
-                for chunk in _chunks(splitter, text.flush(), 0, (), ()):
+                for chunk in _last(splitter, text.flush(), reason, None, Usage(size, count, 0)):
                     yield chunk
-                yield Chunk("", _channel(splitter), 0, finish=reason, usage=Usage(size, count, 0))
                 return
             token = tokens[count]
             count += 1
@@ -163,9 +163,24 @@ class Echo:
             for chunk in _chunks(splitter, known, 1, (token_id(token),) if plain else (), probs):
                 yield chunk
             if matched is not None:
-                end = Chunk("", _channel(splitter), 0, finish="stop", matched_stop=matched)
-                yield end._replace(usage=Usage(size, count, 0))
+                for chunk in _last(splitter, "", "stop", matched, Usage(size, count, 0)):
+                    yield chunk
                 return
+
+
+def _refuse(engine: Echo, prompt: Prompt, sampling: Sampling) -> None:
+    """Keep methods honest: whoever asks for something must have named it as a need, or have looked at `caps`."""
+    asked = {
+        Cap.PREFILL: bool(prompt.prefill),
+        Cap.THINKING: prompt.thinking is not None,
+        Cap.LOGPROBS: sampling.logprobs > 0,
+        Cap.LOGIT_BIAS: bool(sampling.logit_bias),
+        Cap.HIDDEN: bool(sampling.hidden),
+        Cap.ADAPTER: bool(sampling.adapters),
+    }
+    for cap, wanted in asked.items():
+        if wanted and cap not in engine.caps:
+            raise Unsupported(f"{engine.name} lacks {cap.name} ({cap.value}); use an engine that has it")
 
 
 class _Stops:
@@ -201,9 +216,7 @@ def _chunks(
     splitter: ThinkSplitter, text: str, tokens: int, ids: tuple[int, ...], probs: tuple[Logprob, ...]
 ) -> list[Chunk]:
     """Return the chunks that one token gives: none of them holds text of both channels, one of them bears the count."""
-    pieces = splitter.feed(text) if text else splitter.flush() if not tokens else []
-    if not pieces and tokens:
-        pieces = [Piece("", _channel(splitter))]
+    pieces = splitter.feed(text) or [Piece("", _channel(splitter))]
     whole = len(pieces) == 1 and pieces[0].text == text
     return [
         Chunk(
@@ -216,6 +229,13 @@ def _chunks(
         )
         for i, piece in enumerate(pieces)
     ]
+
+
+def _last(splitter: ThinkSplitter, text: str, finish: StreamFinish, matched: str | None, usage: Usage) -> list[Chunk]:
+    """Return the chunks that end a reply: what was held back, at no cost, and the end itself."""
+    pieces = [*splitter.feed(text), *splitter.flush()]
+    end = Chunk("", _channel(splitter), 0, finish=finish, matched_stop=matched, usage=usage)
+    return [*(Chunk(piece.text, piece.channel, 0, markup=piece.markup) for piece in pieces), end]
 
 
 def _logprobs(token: str, seed: int, position: int, rivals: int) -> tuple[Logprob, ...]:

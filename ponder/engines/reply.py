@@ -1,0 +1,329 @@
+"""From the events of a chat or completion stream to chunks: thinking split off, every token counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ponder.core.engine import Channel, Chunk, Logprob, StreamFinish, Think, Usage
+from ponder.core.errors import EngineError
+from ponder.core.problem import ToolCall
+from ponder.engines.http import Json, as_count, as_list, as_object, as_text
+from ponder.text.think import Piece, ThinkSplitter
+
+_TOKENS_HELD = 3
+"""A character takes at most four tokens; a server that sends more of them without text sends special tokens."""
+
+_FINISH: dict[str, StreamFinish] = {"length": "length", "max_tokens": "length", "tool_calls": "tool_calls"}
+_BROKEN = {
+    "content_filter": "withheld the rest of the reply (content filter); ask in other words",
+    "abort": "gave up on the reply; try again",
+    "error": "gave up on the reply; try again",
+}
+
+
+class Delta(NamedTuple):
+    """What one event says. `total` is the server's running count of generated tokens, where it gives one."""
+
+    text: str = ""
+    reasoning: str = ""
+    total: int | None = None
+    ids: tuple[int, ...] = ()
+    logprobs: tuple[Logprob, ...] = ()
+    tools: tuple[Json, ...] = ()
+    finish: str = ""
+    matched_stop: str | None = None
+    usage: Usage | None = None
+
+
+def read_chat(event: Json) -> Delta:
+    """Read an event of `/v1/chat/completions`."""
+    choice = _choice(event)
+    delta = as_object(choice.get("delta"))
+    return _common(event, choice)._replace(
+        text=as_text(delta.get("content")),
+        reasoning=_reasoning(delta),
+        tools=tuple(as_object(call) for call in as_list(delta.get("tool_calls"))),
+        logprobs=tuple(_chat_logprob(as_object(e)) for e in as_list(as_object(choice.get("logprobs")).get("content"))),
+    )
+
+
+def read_completion(event: Json) -> Delta:
+    """Read an event of `/v1/completions`."""
+    choice = _choice(event)
+    table = as_object(choice.get("logprobs"))
+    tokens, values = as_list(table.get("tokens")), as_list(table.get("token_logprobs"))
+    rivals = as_list(table.get("top_logprobs")) or [None] * len(tokens)
+    logprobs = tuple(
+        Logprob(as_text(token), _number(value), _ranked({k: _number(v) for k, v in as_object(top).items()}))
+        for token, value, top in zip(tokens, values, rivals, strict=False)
+    )
+    return _common(event, choice)._replace(text=as_text(choice.get("text")), logprobs=logprobs)
+
+
+def _common(event: Json, choice: Json) -> Delta:
+    """Read what both endpoints share: vLLM's token ids, llama.cpp's timings, and who says which stop it was."""
+    usage = _usage(event)
+    timings = as_object(event.get("timings"))
+    verbose = as_object(event.get("__verbose"))
+    total = as_count(timings.get("predicted_n"))
+    if total is None and usage is not None:
+        total = usage.generated
+    stop = choice.get("stop_reason") or choice.get("matched_stop") or verbose.get("stopping_word")
+    return Delta(
+        total=total,
+        ids=tuple(i for i in as_list(choice.get("token_ids")) if isinstance(i, int)),
+        finish=as_text(choice.get("finish_reason")),
+        matched_stop=stop if isinstance(stop, str) and stop else None,
+        usage=usage,
+    )
+
+
+def _choice(event: Json) -> Json:
+    choices = as_list(event.get("choices"))
+    return as_object(choices[0]) if choices else {}
+
+
+def _reasoning(delta: Json) -> str:
+    """Return the thinking under the first name that has any: some servers send the same text under two."""
+    for name in ("reasoning_content", "reasoning", "thinking"):
+        if text := as_text(delta.get(name)):
+            return text
+    details = (as_object(part) for part in as_list(delta.get("reasoning_details")))
+    return "".join(as_text(part.get("text")) or as_text(part.get("summary")) for part in details)
+
+
+def _usage(event: Json) -> Usage | None:
+    said = as_object(event.get("usage"))
+    timings = as_object(event.get("timings"))
+    if not said and not timings:
+        return None
+    cached = as_count(as_object(said.get("prompt_tokens_details")).get("cached_tokens"))
+    if cached is None:
+        cached = as_count(said.get("prompt_cache_hit_tokens"))
+    prompt = as_count(said.get("prompt_tokens"))
+    if timings:
+        cached = as_count(timings.get("cache_n"))
+        prompt = (as_count(timings.get("prompt_n")) or 0) + (cached or 0)
+    return Usage(
+        prompt,
+        as_count(said.get("completion_tokens")),
+        cached,
+        as_count(as_object(said.get("completion_tokens_details")).get("reasoning_tokens")),
+    )
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("-inf")
+
+
+def _ranked(rivals: dict[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted(rivals.items(), key=lambda rival: -rival[1]))
+
+
+def _chat_logprob(entry: Json) -> Logprob:
+    top = (as_object(rival) for rival in as_list(entry.get("top_logprobs")))
+    rivals = tuple((as_text(rival.get("token")), _number(rival.get("logprob"))) for rival in top)
+    return Logprob(as_text(entry.get("token")), _number(entry.get("logprob")), rivals)
+
+
+@dataclass(slots=True)
+class _Part:
+    """The text of one event with its tokens, until it is known which channel it belongs to."""
+
+    left: int
+    tokens: int
+    ids: tuple[int, ...]
+    logprobs: tuple[Logprob, ...]
+    exact: bool
+    cut: bool = False
+
+
+@dataclass(slots=True)
+class Reply:
+    """Collects one reply. `feed()` each event, then `end()`.
+
+    Thinking comes in a field of its own, or in the text between marks. Where a server does both, the second copy is
+    dropped. Marks that a server took away are put back as markup, so that the text can be continued from.
+    """
+
+    marks: Think
+    read: Callable[[Json], Delta]
+    prefill: str = ""
+    opened: bool = False
+    finish: str = ""
+    _splitter: ThinkSplitter = field(init=False)
+    _parts: list[_Part] = field(default_factory=list)
+    _pieces: list[Piece] = field(default_factory=list)
+    _tools: dict[int, list[str]] = field(default_factory=dict)
+    _usage: Usage | None = None
+    _prompt_told: bool = False
+    _matched: str | None = None
+    _total: int = 0
+    _exact: bool = True
+    _last: tuple[int, tuple[Logprob, ...]] = (0, ())
+    _thought: str = ""
+    _again: str = ""
+    _fields: bool = False
+    _inside: bool = False
+
+    def __post_init__(self) -> None:
+        self._splitter = ThinkSplitter(self.marks.open, self.marks.close, self.prefill, self.opened)
+
+    def feed(self, event: Json) -> list[Chunk]:
+        """Return the chunks that are known after one event."""
+        delta = self.read(event)
+        tokens, exact = self._count(delta)
+        self._matched = delta.matched_stop or self._matched
+        if delta.usage is not None:
+            self._usage = delta.usage
+        ids, logprobs = delta.ids, delta.logprobs
+        if delta.finish:
+            self.finish = delta.finish
+            if tokens and ids and delta.finish == "stop" and self._matched is None:
+                # The token that ends a reply is counted, but is not part of its text.
+                self._last = (1, logprobs[-1:] if len(logprobs) == tokens else ())
+                tokens, ids = tokens - 1, ids[:-1]
+                logprobs = logprobs[:tokens]
+        chunks = self._reason(delta.reasoning) if delta.reasoning else []
+        if chunks:
+            chunks[-1] = chunks[-1]._replace(tokens=tokens, logprobs=logprobs, exact=exact)
+            tokens, ids, logprobs = 0, (), ()
+        self._call_tools(delta.tools)
+        if delta.text or tokens or logprobs:
+            chunks += self._content(delta.text, _Part(len(delta.text), tokens, ids, logprobs, exact))
+        return self._tell_prompt(chunks)
+
+    def end(self) -> list[Chunk]:
+        """Return what was held back and the last chunk."""
+        if self.finish in _BROKEN:
+            raise EngineError(_BROKEN[self.finish], retry=self.finish != "content_filter")
+        self._pieces += self._splitter.flush()
+        chunks = self._release()
+        tokens, logprobs = self._last
+        usage = self._usage
+        if usage is not None and usage.generated is not None and self._exact:
+            tokens += max(0, usage.generated - self._total)
+        if usage is not None and not usage.thinking and any((self._thought, self._splitter.thinking)):
+            # Some servers report no thinking where the template opened it; then our own count is the better one.
+            usage = usage._replace(thinking=None)
+        calls = tuple(ToolCall(*self._tools[index]) for index in sorted(self._tools))
+        finish: StreamFinish = "tool_calls" if calls else _FINISH.get(self.finish, "stop")
+        last = Chunk("", self._channel, tokens, (), logprobs, finish=finish, matched_stop=self._matched)
+        return [*chunks, last._replace(tool_calls=calls, usage=usage)]
+
+    @property
+    def _channel(self) -> Channel:
+        return "think" if self._inside or (self._splitter.thinking and not self._fields) else "answer"
+
+    def _count(self, delta: Delta) -> tuple[int, bool]:
+        """Return how many tokens an event stands for, and whether that is known."""
+        exact = True
+        if delta.total is not None:
+            tokens = max(0, delta.total - self._total)
+        elif delta.ids or delta.logprobs:
+            tokens = len(delta.ids) or len(delta.logprobs)
+        else:
+            tokens = int(bool(delta.text or delta.reasoning or delta.tools))
+            exact = not tokens
+        if delta.usage is not None and not (delta.text or delta.reasoning or delta.tools or delta.ids) and self.finish:
+            # The count at the end of a stream that gave none on the way: the last chunk bears it.
+            return 0, True
+        self._total += tokens
+        self._exact = self._exact and exact
+        return tokens, exact
+
+    def _tell_prompt(self, chunks: list[Chunk]) -> list[Chunk]:
+        """Put the size of the prompt on the first chunk: a reply that is left early has no last one."""
+        if chunks and not self._prompt_told and self._usage is not None and self._usage.prompt is not None:
+            self._prompt_told = True
+            chunks[0] = chunks[0]._replace(usage=Usage(self._usage.prompt, None, self._usage.cached))
+        return chunks
+
+    def _reason(self, text: str) -> list[Chunk]:
+        """Return the chunks of thinking that came in a field of its own."""
+        chunks: list[Chunk] = []
+        if not self._fields:
+            # The server takes the marks off: an answer does not begin inside the thought, whatever the template says.
+            self._splitter = ThinkSplitter(self.marks.open, self.marks.close)
+        if not self._inside and self.marks.open and (self._fields or not self.opened):
+            chunks.append(Chunk(self.marks.open, "think", 0, markup=True))
+        self._fields = self._inside = True
+        self._thought += text
+        return [*chunks, Chunk(text, "think")]
+
+    def _call_tools(self, deltas: tuple[Json, ...]) -> None:
+        for position, delta in enumerate(deltas):
+            index = as_count(delta.get("index"))
+            call = self._tools.setdefault(position if index is None else index, ["", "", ""])
+            function = as_object(delta.get("function"))
+            call[0] = call[0] or as_text(delta.get("id"))
+            call[1] = call[1] or as_text(function.get("name"))
+            call[2] += as_text(function.get("arguments"))
+
+    def _content(self, text: str, part: _Part) -> list[Chunk]:
+        """Return the chunks of plain text, once it is known that it holds no mark that is still incomplete."""
+        self._parts.append(part)
+        self._pieces += self._splitter.feed(text)
+        undecided = sum(p.left for p in self._parts) - sum(len(piece.text) for piece in self._pieces)
+        held = sum(p.tokens for p in self._parts)
+        if undecided or (not text and held <= _TOKENS_HELD and not self._tools):
+            return []
+        return self._release()
+
+    def _release(self) -> list[Chunk]:
+        """Return the decided pieces, each with the tokens that begin in it; ids only where no token is cut in two."""
+        chunks: list[Chunk] = []
+        parts = iter(self._parts)
+        part = next(parts, None)
+        for piece in _merged(self._pieces):
+            need, tokens, whole, exact = len(piece.text), 0, True, True
+            ids: tuple[int, ...] = ()
+            logprobs: tuple[Logprob, ...] = ()
+            while need and part is not None:
+                taken = min(need, part.left)
+                need, part.left = need - taken, part.left - taken
+                tokens, logprobs, exact = tokens + part.tokens, logprobs + part.logprobs, exact and part.exact
+                whole = whole and not part.cut and not part.left
+                ids += part.ids
+                if part.left:
+                    part.cut, part.tokens, part.logprobs, part.ids = True, 0, (), ()
+                else:
+                    part = next(parts, None)
+            spelled = ids if whole and not self._fields else ()
+            chunks += self._emit(
+                Chunk(piece.text, piece.channel, tokens, spelled, logprobs, markup=piece.markup, exact=exact)
+            )
+        rest = [p for p in (part, *parts) if p is not None]
+        if tokens := sum(p.tokens for p in rest):
+            logprobs = tuple(entry for p in rest for entry in p.logprobs)
+            chunks.append(Chunk("", self._channel, tokens, logprobs=logprobs, exact=all(p.exact for p in rest)))
+        self._parts, self._pieces = [], []
+        return chunks
+
+    def _emit(self, chunk: Chunk) -> list[Chunk]:
+        """Return a piece of content; beside a reasoning field, leave out thinking that the field has said already."""
+        if not self._fields:
+            return [chunk]
+        if chunk.channel == "think":
+            again = self._again if chunk.markup else self._again + chunk.text
+            if self._thought.strip().startswith(again.strip()):
+                self._again = again
+                return [chunk._replace(text="", markup=False)] if chunk.tokens else []
+        if self._inside and chunk.channel == "answer" and chunk.text.strip():
+            self._inside = False
+            if self.marks.close:
+                return [Chunk(self.marks.close, "think", 0, markup=True), chunk]
+        return [chunk]
+
+
+def _merged(pieces: list[Piece]) -> list[Piece]:
+    """Join neighbours of one kind that were only parted by the borders of events."""
+    merged: list[Piece] = []
+    for piece in pieces:
+        if merged and merged[-1][1:] == piece[1:] and not piece.markup:
+            merged[-1] = piece._replace(text=merged[-1].text + piece.text)
+        else:
+            merged.append(piece)
+    return merged

@@ -2,27 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, cast
 
 from ponder.core.config import Value, from_config
 from ponder.core.errors import OptionError, nearest
 from ponder.core.judge import Task
+from ponder.tasks.aqua import AQuA
 from ponder.tasks.arithmetic import Arithmetic
 from ponder.tasks.gsm8k import GSM8K
+from ponder.tasks.gym import Gym
+from ponder.tasks.jsonl import JSONL
+from ponder.tasks.math500 import MATH500
+from ponder.tasks.prosqa import ProsQA
+from ponder.tasks.strategyqa import StrategyQA
 from ponder.tasks.svamp import SVAMP
 
-TASKS: Mapping[str, str] = {
-    "gsm8k": "grade-school word problems, 1,319 questions, whole numbers",
-    "svamp": "one-step word problems with misleading variations, 1,000 questions, numbers",
-    "arithmetic": "made from a seed without end; options level=1-10 or a range, language=en|zh|mix",
-}
-"""Every task, in one line each."""
+Load = Callable[[str, int], Task]
 
-_CLASSES: Mapping[str, type[GSM8K | SVAMP | Arithmetic]] = {
-    "gsm8k": GSM8K,
-    "svamp": SVAMP,
-    "arithmetic": Arithmetic,
+
+class Entry(NamedTuple):
+    """A line of the table: what help pages say, and how the text behind the name and a seed become the task."""
+
+    summary: str
+    load: Load
+
+
+def _plain(name: str, cls: type[object]) -> Load:
+    """Return the loader of a task whose options are the fields of a class."""
+
+    def load(rest: str, seed: int) -> Task:
+        config: dict[str, Value] = {"method": name, **_options(rest, name)}
+        if cls is Arithmetic:
+            config.setdefault("seed", seed)
+        return cast(Task, from_config(config, lambda _: cls))
+
+    return load
+
+
+def _options(rest: str, name: str) -> dict[str, str]:
+    """Return `a=1,b=2` as a table; brackets may hold commas of their own."""
+    found: dict[str, str] = {}
+    for part in filter(None, re.split(r",(?![^\[({]*[\])}])", rest)):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise OptionError(f"{part!r} is no option of the task {name}; options are written {name}:OPTION=VALUE")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def _gym(rest: str, seed: int) -> Task:
+    dataset, _, options = rest.partition(",")
+    if not dataset or "=" in dataset:
+        raise OptionError("reasoning_gym needs the name of a set first, as in reasoning_gym:chain_sum,size=50")
+    found = _options(options, f"reasoning_gym:{dataset}")
+    size, own = found.pop("size", "500"), found.pop("seed", str(seed))
+    if not size.isascii() or not size.isdigit() or int(size) < 1:
+        raise OptionError(f"reasoning_gym: size = {size!r} must be a whole number from 1")
+    if not re.fullmatch(r"-?\d+", own):
+        raise OptionError(f"reasoning_gym: seed = {own!r} must be a whole number")
+    return Gym(dataset, int(own), int(size), tuple(sorted(found.items())))
+
+
+def _jsonl(rest: str, seed: int) -> Task:
+    path, found = rest, dict[str, str]()
+    while match := re.fullmatch(r"(.*),(verifier|format)=(\w+)", path):
+        path, found[match[2]] = match[1], match[3]
+    if not path:
+        raise OptionError("jsonl needs a file, as in jsonl:questions.jsonl or jsonl:questions.jsonl.gz,verifier=math")
+    return JSONL(path, found.get("verifier", ""), found.get("format", "on"))
+
+
+TASKS: Mapping[str, Entry] = {
+    "gsm8k": Entry("grade-school word problems; 1,319 questions, numbers", _plain("gsm8k", GSM8K)),
+    "math500": Entry("competition mathematics; 500 questions, formulas", _plain("math500", MATH500)),
+    "svamp": Entry("word problems with misleading variations; 1,000 questions, numbers", _plain("svamp", SVAMP)),
+    "aqua": Entry("algebra word problems; 254 questions, five choices", _plain("aqua", AQuA)),
+    "strategyqa": Entry("questions with implicit steps; 229 questions, yes or no", _plain("strategyqa", StrategyQA)),
+    "prosqa": Entry("deduction over a graph of made-up concepts; 500 questions, words", _plain("prosqa", ProsQA)),
+    "arithmetic": Entry(
+        "made from a seed, without end: level=1 to 10 or a range, language=en, zh or mix",
+        _plain("arithmetic", Arithmetic),
+    ),
+    "reasoning_gym": Entry("puzzles by the name of their set: reasoning_gym:chain_sum,size=50", _gym),
+    "jsonl": Entry("your own questions: jsonl:FILE, one JSON object a line, gzip or not", _jsonl),
 }
+"""Every task by name."""
 
 
 def task_names() -> list[str]:
@@ -33,19 +99,10 @@ def task_names() -> list[str]:
 def load_task(spec: str, seed: int = 0) -> Task:
     """Return the task that `spec` names, as in `gsm8k` or `arithmetic:level=3,language=zh`.
 
-    `seed` is for the tasks that make their questions. Raises `OptionError` for a name or an option that does not exist.
+    `seed` is for the tasks that make their questions. Raises `OptionError` for a name or an option that does not
+    exist, and `DataError` for a file that cannot be read.
     """
     name, _, rest = spec.partition(":")
     if name not in TASKS:
         raise OptionError(f"there is no task {name!r}{nearest(name, TASKS)}; the tasks: {', '.join(TASKS)}")
-    config: dict[str, Value] = {"method": name}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise OptionError(f"{part!r} in the task {spec!r} is no option; write {name}:OPTION=VALUE")
-        config[key.strip()] = value.strip()
-    if name == "arithmetic":
-        config.setdefault("seed", seed)
-    task = from_config(config, _CLASSES.__getitem__)
-    assert isinstance(task, GSM8K | SVAMP | Arithmetic)
-    return task
+    return TASKS[name].load(rest, seed)

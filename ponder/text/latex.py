@@ -48,9 +48,9 @@ def formula(text: str) -> str | None:
     if box is not None:
         return box
     line = next(marked(text), None)
-    *_, inside = [None, *_INLINE.finditer(text if line is None else line)]
-    if inside is not None:
-        return "".join(group or "" for group in inside.groups()).strip() or None
+    inside = list(_INLINE.finditer(text if line is None else line))
+    if inside:
+        return "".join(group or "" for group in inside[-1].groups()).strip() or None
     if line is None:
         *_, line = ["", *text.splitlines()]
     return _bare(line) or None

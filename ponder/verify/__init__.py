@@ -6,6 +6,7 @@ from ponder.verify.exact import Exact
 from ponder.verify.math import Math
 from ponder.verify.number import Number
 from ponder.verify.pool import VerifierPool
+from ponder.verify.reasoning_gym import ReasoningGym
 from ponder.verify.yes_no import YesNo
 
-__all__ = ["Base", "Choice", "Exact", "Math", "Number", "VerifierPool", "YesNo"]
+__all__ = ["Base", "Choice", "Exact", "Math", "Number", "ReasoningGym", "VerifierPool", "YesNo"]

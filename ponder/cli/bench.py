@@ -1,0 +1,223 @@
+"""`ponder bench`: compare methods on a benchmark."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+import click
+
+from ponder.bench.prices import Price, read_price
+from ponder.bench.results import RunInfo
+from ponder.bench.runner import Outcome, Plan, run_plan
+from ponder.bench.session import FILE, Identity, default_folder, forecast_plan, prepare, remember, sampling_config
+from ponder.bench.specs import build_methods, split_specs
+from ponder.bench.store import Store
+from ponder.cli.engines import EngineArgs, EngineKwargs, engine_args, engine_options
+from ponder.cli.finish import finish_run
+from ponder.cli.output import console
+from ponder.cli.progress import BenchProgress
+from ponder.core.engine import Sampling
+from ponder.core.errors import EngineError, OptionError
+from ponder.core.judge import Task
+from ponder.core.method import Method
+from ponder.methods import Catalogue, catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class BenchArgs:
+    """What the command was told, parsed."""
+
+    tasks: list[Task]
+    methods: dict[str, Method]
+    table: Catalogue
+    models: EngineArgs
+    sampling: Sampling
+    folder: Path
+    limit: int | None
+    seeds: int
+    concurrency: int | None
+    max_tokens_total: int | None
+    max_cost: float | None
+    price: Price | None
+    seconds: float | None
+    quiet: bool
+
+
+@click.command()
+@click.argument("tasks", metavar="TASK[,TASK...]")
+@click.option(
+    "--methods",
+    "method_list",
+    default="sample,concise_cot,chain_of_draft,no_thinking",
+    show_default=True,
+    help="Methods, options after a colon: sample,self_consistency:n=8.",
+)
+@click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="An option for every method that has it.")
+@engine_options
+@click.option("--limit", type=click.IntRange(1), help="Questions of each task. Default: all (100 of endless ones).")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Attempts at each question.")
+@click.option("--task-seed", type=int, default=0, show_default=True, help="Of generated questions.")
+@click.option("--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="New tokens of a reply.")
+@click.option("--temperature", type=click.FloatRange(0), help="Default: 0, or 0.7 with several seeds.")
+@click.option("--top-p", type=click.FloatRange(0, 1), default=1.0, show_default=True)
+@click.option("--top-k", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Time limit of one attempt.")
+@click.option("--concurrency", type=click.IntRange(1), help="Attempts at once. Default: what the engine takes.")
+@click.option("--max-tokens-total", type=click.IntRange(1), help="Stop before the run generates more than this.")
+@click.option("--max-cost", type=click.FloatRange(0), help="Stop before the run costs more; needs --price.")
+@click.option(
+    "--price",
+    "price_spec",
+    metavar="PRICE",
+    help="Per million tokens: in=0.15,cached=0.07,out=0.60, or a TOML table of models.",
+)
+@click.option("--baseline", metavar="METHOD", help="What savings are compared with. Default: sample.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="Loss of accuracy that still counts as equal.",
+)
+@click.option(
+    "--beside",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="A run of another model to put beside this one.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the run; a run that is there goes on. Default: runs/TASK-MODEL.",
+)
+@click.option(
+    "--plugin",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Python file with METHODS = {name: class}.",
+)
+@click.option("--report/--no-report", default=True, help="Write report.html and plots.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+def bench(
+    tasks: str,
+    method_list: str,
+    options: tuple[str, ...],
+    limit: int | None,
+    seeds: int,
+    task_seed: int,
+    max_tokens: int,
+    temperature: float | None,
+    top_p: float,
+    top_k: int,
+    seconds: float | None,
+    concurrency: int | None,
+    max_tokens_total: int | None,
+    max_cost: float | None,
+    price_spec: str | None,
+    baseline: str | None,
+    margin: float,
+    beside: tuple[Path, ...],
+    out: Path | None,
+    plugin: tuple[Path, ...],
+    report: bool,
+    as_json: bool,
+    quiet: bool,
+    **engine: Unpack[EngineKwargs],
+) -> None:
+    """Run TASK through several methods and tell, with intervals, what each saves and what it costs.
+
+    Every finished question is kept at once: the same command goes on where it stopped, and may ask for more.
+    `ponder tasks` lists the benchmarks, `ponder methods` the methods.
+
+    Example: ponder bench gsm8k --methods sample,chain_of_draft --limit 100
+    """
+    from ponder.tasks import load_task
+
+    models = engine_args(**engine)
+    table = catalogue(plugin)
+    methods = build_methods(method_list, table, options)
+    if max_cost is not None and price_spec is None:
+        raise OptionError("--max-cost needs a price; add --price in=...,out=... (per million tokens)")
+    heat = temperature if temperature is not None else (0.7 if seeds > 1 else 0.0)
+    args = BenchArgs(
+        tasks=[load_task(spec, seed=task_seed) for spec in split_specs(tasks)],
+        methods=methods,
+        table=table,
+        models=models,
+        sampling=Sampling(max_tokens=max_tokens, temperature=heat, top_p=top_p, top_k=top_k),
+        folder=out or default_folder(tasks, models.model or "default"),
+        limit=limit,
+        seeds=seeds,
+        concurrency=concurrency,
+        max_tokens_total=max_tokens_total,
+        max_cost=max_cost,
+        price=read_price(price_spec, models.model or "") if price_spec else None,
+        seconds=seconds,
+        quiet=quiet or as_json,
+    )
+    with Store(args.folder / FILE) as store:
+        outcome = _run(args, store)
+        info = RunInfo.read(store)
+        finish_run(
+            store, info, outcome,
+            only=list(methods), tasks=[task.name for task in args.tasks], baseline=baseline, margin=margin,
+            price=args.price, beside=beside, report=report, as_json=as_json,
+        )  # fmt: skip
+    if outcome.failed or outcome.stopped:
+        raise SystemExit(1)
+
+
+def _run(args: BenchArgs, store: Store) -> Outcome:
+    """Run until done, or until Ctrl-C: what is finished is kept either way."""
+    outcome = Outcome()
+    try:
+        return asyncio.run(_bench(args, store, outcome))
+    except KeyboardInterrupt:
+        if store.meta("spec") is None:
+            raise
+        outcome.stopped = "interrupted"
+        return outcome
+
+
+async def _bench(args: BenchArgs, store: Store, outcome: Outcome) -> Outcome:
+    from ponder.bench.forecast import History
+
+    err = console(stderr=True)
+    async with args.models.open() as (engines, main):
+        err.print(main.notice, style="dim")
+        plan = Plan(
+            tasks=args.tasks,
+            methods=args.methods,
+            engines=engines,
+            sampling=args.sampling,
+            limit=args.limit,
+            seeds=args.seeds,
+            concurrency=args.concurrency or main.concurrency,
+            max_tokens_total=args.max_tokens_total,
+            max_cost=args.max_cost,
+            price=args.price,
+            seconds=args.seconds,
+        )
+        counts = plan.count()
+        names = {name: one.name for name, one in engines.items() if name != "main"}
+        identity = Identity(main.engine.name, names, sampling_config(args.sampling), args.seconds, main.weak)
+        prepare(store, identity, args.methods, args.table)
+        history = History()
+        if not args.quiet:
+            err.print(forecast_plan(plan, store, counts, identity.model, history).sentence(args.price), style="dim")
+        total = sum(counts.values()) * args.seeds * len(args.methods)
+        with BenchProgress(total, quiet=args.quiet) as progress:
+            await run_plan(plan, store, on_done=progress.done, outcome=outcome)
+        with contextlib.suppress(OSError):
+            remember(store, RunInfo.read(store), outcome, history)
+    if outcome.done == 0 and outcome.kept == 0 and outcome.stopped:
+        raise EngineError(f"nothing could be finished: {outcome.stopped}")
+    return outcome

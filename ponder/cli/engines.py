@@ -1,0 +1,127 @@
+"""Options that say which model is used and how; shared by every command that runs one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypedDict, TypeVar, Unpack
+
+import click
+
+from ponder.core.engine import Engine
+from ponder.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from ponder.engines.open import EngineOptions, Loaded
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_OPTIONS = (
+    click.option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="A GGUF file, a transformers folder, a name from `ponder "
+        "model list`, URL#NAME for a server, or echo. Default: the best model that is installed.",
+    ),
+    click.option(
+        "--engine",
+        "engine",
+        multiple=True,
+        metavar="NAME=MODEL",
+        help="A further model, for methods that use several (strong=..., draft=...).",
+    ),
+    click.option(
+        "--catalogue",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="A further model catalogue (TOML).",
+    ),
+    click.option("--threads", type=click.IntRange(1, 512), help="Threads of the embedded engine. Default: all cores."),
+    click.option("--slots", type=click.IntRange(1, 64), help="Replies that the embedded engine writes at once."),
+    click.option(
+        "--context",
+        type=click.IntRange(64),
+        default=4096,
+        show_default=True,
+        help="Tokens of prompt and reply together, for the embedded engine.",
+    ),
+    click.option("--key-env", metavar="VARIABLE", help="The environment variable that holds the server's key."),
+    click.option(
+        "--dialect", metavar="NAME", help="How the server speaks: vllm, llama.cpp, openai ... Default: asked."
+    ),
+    click.option(
+        "--chat-template",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The model's chat template, for servers that cannot render it.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineArgs:
+    """What the shared options said."""
+
+    model: str | None
+    engine: tuple[str, ...]
+    options: EngineOptions
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[tuple[dict[str, Engine], Loaded]]:
+        """Open the main model and the further ones; give them by name, with what is known of the main one."""
+        from ponder.engines.open import open_engine
+
+        async with AsyncExitStack() as stack:
+            main = await stack.enter_async_context(open_engine(self.model, self.options))
+            engines: dict[str, Engine] = {"main": main.engine}
+            for text in self.engine:
+                name, sign, spec = text.partition("=")
+                if not sign or not name or not spec:
+                    raise OptionError(f"--engine {text!r} must have the form NAME=MODEL, such as strong=URL#NAME")
+                engines[name] = (await stack.enter_async_context(open_engine(spec, self.options))).engine
+            yield engines, main
+
+
+def engine_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the shared options to a command; `engine_args` collects them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+class EngineKwargs(TypedDict):
+    """The shared options as click hands them over."""
+
+    model: str | None
+    engine: tuple[str, ...]
+    catalogue: tuple[Path, ...]
+    threads: int | None
+    slots: int | None
+    context: int
+    key_env: str | None
+    dialect: str | None
+    chat_template: Path | None
+
+
+def engine_args(**given: Unpack[EngineKwargs]) -> EngineArgs:
+    """Collect what the shared options said."""
+    from ponder.engines.open import EngineOptions
+
+    return EngineArgs(
+        given["model"],
+        given["engine"],
+        EngineOptions(
+            threads=given["threads"],
+            slots=given["slots"],
+            context=given["context"],
+            catalogues=given["catalogue"],
+            key_env=given["key_env"],
+            dialect=given["dialect"],
+            chat_template=given["chat_template"],
+        ),
+    )

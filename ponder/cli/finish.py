@@ -1,0 +1,120 @@
+"""The end of a run: its table, the saving in words, the export and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ponder.bench.prices import Price
+from ponder.bench.results import SCHEMA, RunInfo, export_jsonl, read_arms, rows_of
+from ponder.bench.runner import Outcome
+from ponder.bench.session import folders
+from ponder.bench.store import Store
+from ponder.bench.summary import Row
+from ponder.cli.output import console, interval, percent, print_json, results_table
+
+
+def finish_run(
+    store: Store,
+    info: RunInfo,
+    outcome: Outcome | None,
+    *,
+    only: Sequence[str] | None,
+    tasks: Sequence[str] | None,
+    baseline: str | None,
+    margin: float,
+    price: Price | None,
+    beside: Sequence[Path],
+    report: bool,
+    as_json: bool,
+) -> None:
+    """Print what came out and write `attempts.jsonl`, `report.html` and the plots into the run's folder."""
+    arms = {
+        task: by_method for task, by_method in read_arms(store, info, only).items() if tasks is None or task in tasks
+    }
+    rows = rows_of(arms, baseline=baseline, margin=margin, price=price)
+    others = [row for path in folders(beside) for row in _rows_beside(path, list(arms), margin, price)]
+    export_jsonl(store, info.folder / "attempts.jsonl")
+    page = _write_report(store, info, [*rows, *others], margin) if report and rows else None
+    if as_json:
+        print_json(run_json(info, outcome, [*rows, *others]))
+        return
+    out = console()
+    if rows:
+        out.print(results_table([*rows, *others], info.model))
+        for row in rows:
+            line = saving_sentence(row)
+            if line:
+                out.print(line)
+    _tell(store, info, outcome, page)
+
+
+def _tell(store: Store, info: RunInfo, outcome: Outcome | None, page: Path | None) -> None:
+    """Say what needs saying besides the numbers: weak models, limits, failures, where things are."""
+    out = console()
+    if info.weak:
+        out.print(f"{info.model} is too weak for claims about accuracy: read the tokens, not the percentages.")
+    if outcome is not None and outcome.stopped:
+        out.print(f"Stopped: {outcome.stopped}. What is finished is kept; the same command goes on.", style="yellow")
+    failed = store.failures()
+    if failed:
+        last = f", the last one with: {outcome.last_error}" if outcome is not None and outcome.last_error else ""
+        out.print(f"{failed} attempts failed{last}. The same command tries them again.", style="yellow")
+    if page is not None:
+        out.print(f"Report: {page}", soft_wrap=True)
+
+
+def saving_sentence(row: Row) -> str | None:
+    """Return what a method saved and what that cost, in one sentence."""
+    if row.label == row.baseline or row.saving is None or row.saving_interval is None:
+        return None
+    verb = "saves" if row.saving >= 0 else "spends"
+    text = f"{row.task}: {row.label} {verb} {percent(abs(row.saving))} of the tokens of {row.baseline}"
+    text += f" {interval(row.saving_interval)}" if row.saving >= 0 else " more"
+    if row.accuracy_change is not None and row.accuracy_change_interval is not None:
+        text += (
+            f" at {percent(row.accuracy_change, signed=True)} accuracy {interval(row.accuracy_change_interval, True)}"
+        )
+        if row.non_inferior is not None:
+            equal = "not worse" if row.non_inferior else "not shown to be as good"
+            text += f"; {equal} at a margin of {100 * row.margin:g} points"
+    if row.beats_mixture is not None and row.mixture is not None:
+        beats = "beats" if row.beats_mixture else "does not beat"
+        text += f"; {beats} mixing {row.mixture[0]} and {row.mixture[1]}"
+    return text
+
+
+def run_json(info: RunInfo, outcome: Outcome | None, rows: Sequence[Row]) -> dict[str, object]:
+    """Return the object that `--json` prints; `docs/json.md` describes it."""
+    run: dict[str, object] = {
+        "schema": SCHEMA,
+        "folder": str(info.folder),
+        "model": info.model,
+        "weak": info.weak,
+        "sampling": dict(info.sampling),
+    }
+    if outcome is not None:
+        run |= {
+            "done": outcome.done,
+            "kept": outcome.kept,
+            "failed": outcome.failed,
+            "stopped": outcome.stopped,
+            "seconds": round(outcome.seconds, 3),
+            "tokens": outcome.tokens,
+        }
+    return {"run": run, "rows": [row.to_json() for row in rows]}
+
+
+def _rows_beside(path: Path, tasks: list[str], margin: float, price: Price | None) -> list[Row]:
+    """Summarise another run, so that it can stand beside this one."""
+    with Store(path, write=False) as store:
+        info = RunInfo.read(store)
+        arms = {task: by_method for task, by_method in read_arms(store, info).items() if task in tasks}
+        return rows_of(arms, baseline=None, margin=margin, price=price)
+
+
+def _write_report(store: Store, info: RunInfo, rows: Sequence[Row], margin: float) -> Path:
+    from ponder.bench.report import build_report
+    from ponder.cli.reporting import report_data
+
+    return build_report(report_data(store, info, rows, margin), info.folder)

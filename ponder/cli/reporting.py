@@ -1,0 +1,1 @@
+"""From a run's file to what the report shows."""

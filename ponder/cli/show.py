@@ -1,0 +1,54 @@
+"""`ponder show`: every attempt at one question, in colour."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from ponder.bench.session import folders
+from ponder.bench.store import Record, Store
+from ponder.cli.output import console, print_json
+from ponder.core.errors import DataError
+
+STYLES = {"think": "dim", "answer": "default", "probe": "magenta", "draft": "blue", "verify": "cyan", "route": "yellow"}
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("question")
+@click.option("--method", metavar="METHOD", help="Only this method.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list and nothing else.")
+def show(run: Path, question: str, method: str | None, as_json: bool) -> None:
+    """Print what every method wrote about QUESTION (its id) in RUN."""
+    with Store(folders([run])[0], write=False) as store:
+        found = [record for record in store.find(question) if method is None or record.key.method == method]
+        if not found:
+            some = ", ".join(store.questions()) or "none"
+            raise DataError(f"{run} has no finished attempt at {question!r}; it has, among others: {some}")
+    if as_json:
+        print_json([{"method": r.key.method, "seed": r.key.seed, **json.loads(r.trace)} for r in found])
+        return
+    for i, record in enumerate(found):
+        _print(record, heading=i == 0)
+
+
+def _print(record: Record, *, heading: bool) -> None:
+    out = console()
+    trace = cast(dict[str, Any], json.loads(record.trace))
+    if heading:
+        out.print(trace["question"], style="bold", markup=False)
+        out.print(f"reference: {trace['reference']}\n", markup=False)
+    verdict = {True: ("right", "green"), False: ("wrong", "red"), None: ("not judged", "yellow")}[record.correct]
+    out.rule(f"{record.key.method} · {record.tokens:,} tokens · [{verdict[1]}]{verdict[0]}[/]", align="left")
+    for call in trace["calls"]:
+        out.print(
+            f"{call['role']} · {call['think_tokens'] + call['answer_tokens']} tokens · {call['finish']}", style="dim"
+        )
+        style = STYLES[call["role"]] if call["role"] not in ("think", "answer") else STYLES["answer"]
+        if call["thinking"]:
+            out.print(call["thinking"], style=STYLES["think"], markup=False)
+        out.print(call["answer"], style=style, markup=False)
+    out.print()

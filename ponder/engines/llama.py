@@ -15,6 +15,7 @@ from ponder.core.errors import EngineError, Unsupported
 from ponder.core.problem import Prompt
 from ponder.engines.llama_render import Renderer, response_format
 from ponder.engines.llama_server import Event, LlamaServer, ServerOptions, refusal
+from ponder.engines.llama_slots import Seat, Slots
 from ponder.engines.llama_wire import Decoder, check_sampling, request_body
 
 
@@ -58,7 +59,7 @@ class LlamaEngine:
         self._name = name or f"llama.cpp:{Path(path).stem}"
         self._adapters = tuple(adapter for adapter, _ in adapters)
         self._renderer = Renderer(self.server, think)
-        self._free = asyncio.Semaphore(slots)
+        self._slots = Slots(self.server, slots)
         self._starting = asyncio.Lock()
         self._vocabulary = 0
         self._open = False
@@ -83,6 +84,11 @@ class LlamaEngine:
         """How the model's template marks its thinking; known once the model is loaded."""
         return self._renderer.think
 
+    @property
+    def reread(self) -> int:
+        """How many prompt tokens were read again although a slot held them; 0 where forks work as they should."""
+        return self._slots.reread
+
     async def __aenter__(self) -> Self:
         self._open = True
         await self._ready()
@@ -101,6 +107,7 @@ class LlamaEngine:
                 raise EngineError(f"{self.name} is closed; use it inside `async with`")
             if not self.server.alive:
                 await self.server.start()
+                self._slots.forget()
                 await self._renderer.start()
                 self._vocabulary = await self.server.vocabulary()
 
@@ -116,21 +123,24 @@ class LlamaEngine:
             raise Unsupported("this engine calls no tools; use a server that does (--model URL#NAME)")
         rendered = await self._renderer.render(prompt)
         body = request_body(sampling, self._adapters, response_format(prompt))
-        body["prompt"] = rendered.ids
         decoder = Decoder(self.think, prompt.prefill, rendered.opened)
-        # A call that waits inside the server cannot be left at once, so none does.
-        async with self._free, self.server.events("/completion", body) as events:
-            chunks = self._chunks(events, decoder)
-            try:
-                yield chunks
-            finally:
-                await chunks.aclose()
+        async with self._slots.seat(rendered.ids) as seat:
+            body.update(prompt=rendered.ids, id_slot=seat.slot)
+            seat.generated = decoder.generated
+            async with self.server.events("/completion", body) as events:
+                chunks = self._chunks(events, decoder, seat)
+                try:
+                    yield chunks
+                finally:
+                    await chunks.aclose()
 
-    async def _chunks(self, events: AsyncIterator[Event], decoder: Decoder) -> AsyncGenerator[Chunk, None]:
+    async def _chunks(self, events: AsyncIterator[Event], decoder: Decoder, seat: Seat) -> AsyncGenerator[Chunk, None]:
         async for event in events:
             if "error" in event:
                 raise refusal(self.name, 500, event["error"])
             for chunk in decoder.feed(event):
+                if chunk.usage and chunk.usage.cached is not None and chunk.finish is None:
+                    self._slots.note_cached(seat, chunk.usage.cached)
                 yield chunk
             if event.get("stop"):
                 return

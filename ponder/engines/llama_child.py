@@ -24,9 +24,9 @@ def _parameters(config: dict[str, Any]) -> Any:
     params.n_batch = params.n_ubatch = config["batch"]
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["threads"]
     params.warmup, params.verbosity, params.ui, params.fit_params = False, config["verbosity"], False, False
-    # Forks: an idle slot moves to host memory when a call starts, and each call loads the copy that fits best.
-    params.cache_ram_mib, params.slot_prompt_similarity = config["cache_mib"], 0.0
-    params.cache_idle_slots, params.kv_unified = True, False
+    # The parent places every call itself. A unified cache would let one long call end all others.
+    params.cache_ram_mib, params.cache_idle_slots, params.kv_unified = 0, False, False
+    params.slot_save_path = config["states"] + os.sep
     params.endpoint_metrics = params.endpoint_slots = params.endpoint_props = True
     params.api_keys = [config["key"]]
     if config["socket"]:

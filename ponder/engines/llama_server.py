@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
 from ponder.core.errors import DataError, EngineError, require
 
@@ -87,7 +87,6 @@ class ServerOptions:
     slots: int = 8
     context: int = 4096
     batch: int = 128
-    cache_mib: int = 512
     adapters: tuple[Path, ...] = ()
     chat_template: str = ""
 
@@ -96,7 +95,12 @@ class ServerOptions:
         require(1 <= self.slots <= 64, self, "slots", self.slots, "1 to 64")
         require(64 <= self.context <= 1 << 20, self, "context", self.context, "64 to 1048576")
         require(32 <= self.batch <= 4096, self, "batch", self.batch, "32 to 4096: llama.cpp aborts below")
-        require(64 <= self.cache_mib <= 1 << 20, self, "cache_mib", self.cache_mib, "64 to 1048576")
+
+
+def _memory_folder() -> str | None:
+    """A folder in memory where the system has one: slot states are large and short-lived."""
+    shared = Path("/dev/shm")
+    return str(shared) if shared.is_dir() and os.access(shared, os.W_OK) else None
 
 
 def check_gguf(path: Path) -> None:
@@ -141,7 +145,7 @@ class LlamaServer:
     async def _start(self, verbosity: int) -> None:
         import aiohttp
 
-        self._folder = folder = Path(tempfile.mkdtemp(prefix="ponder-"))
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="ponder-", dir=_memory_folder()))
         key, socket = secrets.token_hex(16), str(folder / "llama.sock")
         if sys.platform == "win32" or len(socket.encode()) > _SOCKET_PATH_LIMIT:
             socket = ""
@@ -171,11 +175,11 @@ class LlamaServer:
             "context": options.context,
             "batch": options.batch,
             "threads": options.threads,
-            "cache_mib": options.cache_mib,
             "adapters": [str(path) for path in options.adapters],
             "chat_template": options.chat_template,
             "key": key,
             "socket": socket,
+            "states": str(folder),
             "verbosity": verbosity,
         }
         child = Path(__file__).with_name("llama_child.py")
@@ -267,6 +271,15 @@ class LlamaServer:
             lines = (await response.text()).splitlines()
         pairs = (line.removeprefix("llamacpp:").split() for line in lines if line.startswith("llamacpp:"))
         return {name: float(value) for name, value in pairs}
+
+    async def slot_action(self, slot: int, action: Literal["save", "restore"], file: str) -> None:
+        """Save a slot's state to a file of the server's folder, or restore it."""
+        await self._ask("POST", f"/slots/{slot}?action={action}", {"filename": file})
+
+    def forget_slot_file(self, file: str) -> None:
+        """Remove a saved state."""
+        if self._folder is not None:
+            (self._folder / file).unlink(missing_ok=True)
 
     async def _ask(self, method: str, path: str, body: Mapping[str, object] | None) -> object:
         async with self._request(method, path, body) as response:

@@ -115,8 +115,9 @@ class Decoder:
         self._logprobs: list[Logprob] = []
         self._tokens = self._counted = 0
         self._usage: Usage | None = None
-        self.generated: list[int] | None = []
-        """All ids so far, or None once one is missing."""
+        self.generated: list[int] = []
+        """The ids so far, up to the first that is missing."""
+        self._complete = True
 
     def feed(self, event: Event) -> list[Chunk]:
         """Return the chunks that are known after one event."""
@@ -138,10 +139,10 @@ class Decoder:
         self._counted += tokens
         self._tokens += tokens
         if len(ids) != tokens:
-            self._ids = self.generated = None
+            self._ids, self._complete = None, False
         if self._ids is not None:
             self._ids += ids
-        if self.generated is not None:
+        if self._complete:
             self.generated += ids
         for entry in event.get("completion_probabilities", ()):
             top = tuple((rival["token"], rival["logprob"]) for rival in entry["top_logprobs"])

@@ -1,0 +1,176 @@
+"""Which of llama.cpp's slots holds which tokens, so that a fork copies its prefix instead of reading it again.
+
+Every call is pinned to a slot of our choice: the one that already holds most of its prompt. Calls that arrive together
+and share a trunk get copies of it, saved and restored through files in memory. The server's own cache is not used: it
+guesses, and forgets a copy when it is used once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from ponder.core.errors import EngineError
+from ponder.engines.llama_server import LlamaServer
+
+_BURST_SECONDS = 0.003
+_WORTH_A_COPY = 64
+_NEARLY = 16
+_COPIES_KEPT = 4
+
+
+@dataclass(slots=True, eq=False)
+class _Copy:
+    """The saved state of a slot; `users` are calls that still mean to restore it."""
+
+    ids: Sequence[int]
+    file: str
+    saved: asyncio.Task[bool]
+    users: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """Where a call runs: `shared` tokens of its prompt should not be read again there."""
+
+    ids: Sequence[int]
+    slot: int = -1
+    shared: int = 0
+    copy: _Copy | None = None
+    wait_for: _Copy | None = None
+    generated: Sequence[int] = field(default_factory=list)
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return how many tokens two sequences share from their beginning."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+class Slots:
+    """Hands out the slots of one server. `reread` counts prompt tokens that were read although a slot held them."""
+
+    def __init__(self, server: LlamaServer, count: int) -> None:
+        self._server = server
+        self._turns = asyncio.Semaphore(count)
+        self._held: list[Sequence[int]] = [()] * count
+        self._idle = list(range(count))
+        self._waiting: list[Seat] = []
+        self._copies: list[_Copy] = []
+        self._number = 0
+        self.reread = 0
+
+    def forget(self) -> None:
+        """Note that the server has been started anew and holds nothing."""
+        self._held = [()] * len(self._held)
+        self._copies.clear()
+
+    @asynccontextmanager
+    async def seat(self, ids: Sequence[int]) -> AsyncIterator[Seat]:
+        """Wait for a turn and yield a seat; set its `generated` to what the call added before leaving."""
+        # A call that waits inside the server cannot be left at once, so all waiting is done here.
+        async with self._turns:
+            seat = Seat(ids)
+            self._waiting.append(seat)
+            try:
+                await asyncio.sleep(_BURST_SECONDS)  # Forks of one trunk come together.
+                if seat.slot < 0:
+                    self._plan()
+                await self._prepare(seat)
+                yield seat
+            finally:
+                self._leave(seat)
+
+    def _leave(self, seat: Seat) -> None:
+        if seat.slot < 0:
+            self._waiting.remove(seat)
+            return
+        self._held[seat.slot] = (*seat.ids, *seat.generated)
+        self._idle.append(seat.slot)
+
+    def _plan(self) -> None:
+        """Give each waiting call a slot: sources of long prefixes first, then the ones that were idle longest."""
+        waiting, self._waiting = self._waiting, []
+        groups: dict[int, list[Seat]] = {}
+        rest: list[Seat] = []
+        for seat in waiting:
+            seat.shared, slot = max((common_prefix(seat.ids, self._held[slot]), slot) for slot in self._idle)
+            kept = max(self._copies, key=lambda copy: common_prefix(seat.ids, copy.ids), default=None)
+            if kept and (found := common_prefix(seat.ids, kept.ids)) >= max(_WORTH_A_COPY, seat.shared + _NEARLY):
+                seat.shared, seat.copy = found, kept
+                kept.users += 1
+            elif seat.shared >= _WORTH_A_COPY:
+                groups.setdefault(slot, []).append(seat)
+                continue
+            rest.append(seat)
+        for slot, seats in groups.items():
+            rest += self._share(slot, seats)
+        for seat in rest:
+            self._take(seat, self._longest_idle(seat))
+
+    def _share(self, slot: int, seats: list[Seat]) -> list[Seat]:
+        """Give the slot to the call that continues it furthest; return the others, who are to copy it."""
+        first, *others = sorted(seats, key=lambda seat: -seat.shared)
+        self._take(first, slot)
+        if others:
+            copy = self._save(slot)
+            first.wait_for, copy.users = copy, len(others)
+            for seat in others:
+                seat.copy = copy
+        return others
+
+    def _take(self, seat: Seat, slot: int) -> None:
+        seat.slot = slot
+        self._idle.remove(slot)
+
+    def _longest_idle(self, seat: Seat) -> int:
+        """Of the slots that share about as much as any, the one that was idle longest."""
+        if seat.copy:
+            return self._idle[0]
+        shared = {slot: common_prefix(seat.ids, self._held[slot]) for slot in self._idle}
+        most = max(shared.values())
+        slot = next(slot for slot in self._idle if shared[slot] >= most - _NEARLY)
+        seat.shared = shared[slot]
+        return slot
+
+    def _save(self, slot: int) -> _Copy:
+        self._number += 1
+        file = f"{self._number}.bin"
+        copy = _Copy(self._held[slot], file, asyncio.create_task(self._saved(slot, file)))
+        self._copies.append(copy)
+        for old in self._copies[:-_COPIES_KEPT]:
+            if not old.users:
+                self._copies.remove(old)
+                self._server.forget_slot_file(old.file)
+        return copy
+
+    async def _saved(self, slot: int, file: str) -> bool:
+        try:
+            await self._server.slot_action(slot, "save", file)
+        except EngineError:  # No room: the prefix is read again, and `reread` says so.
+            return False
+        return True
+
+    async def _prepare(self, seat: Seat) -> None:
+        """Bring the prefix to the call's slot, or wait until others have copied what stands there."""
+        if seat.wait_for:
+            await asyncio.shield(seat.wait_for.saved)
+        if seat.copy:
+            try:
+                if await asyncio.shield(seat.copy.saved):
+                    with suppress(EngineError):
+                        await self._server.slot_action(seat.slot, "restore", seat.copy.file)
+            finally:
+                seat.copy.users -= 1
+
+    def note_cached(self, seat: Seat, cached: int) -> None:
+        """Compare what the server had at hand with what it should have had: all but the last token that was held."""
+        self.reread += max(0, seat.shared - 1 - cached)

@@ -19,8 +19,9 @@ def to_config(value: object, name_of: Callable[[type[object]], str]) -> dict[str
     config: dict[str, Value] = {"method": name_of(type(value))}
     for spec in fields(cast(Any, value)):
         current = getattr(value, spec.name)
-        if current is not None and current != _default(spec):
-            config[spec.name] = _encode(current, name_of)
+        if current != _default(spec):
+            # TOML has no null; `_decode_union` reads the word.
+            config[spec.name] = "none" if current is None else _encode(current, name_of)
     return config
 
 
@@ -89,12 +90,14 @@ def _decode(raw: Value, hint: object, where: str, lookup: Lookup) -> object:
         return _decode_union(raw, get_args(hint), where, lookup)
     if origin is Literal:
         for choice in get_args(hint):
-            if raw == choice or raw == str(choice):
+            if str(raw) == str(choice):
                 return choice
         choices = [str(choice) for choice in get_args(hint)]
         raise OptionError(f"{where} = {raw!r} must be one of {', '.join(choices)}{nearest(str(raw), choices)}")
     if origin is tuple:
-        items = raw if isinstance(raw, list) else str(raw).split(",")
+        if not isinstance(raw, str | list):
+            raise OptionError(f"{where} = {raw!r} must be a list")
+        items = raw if isinstance(raw, list) else raw.split(",") if raw else []
         return tuple(_decode(item, get_args(hint)[0], where, lookup) for item in items)
     if hint in (bool, int, float, str):
         return _decode_plain(raw, cast(type, hint), where)
@@ -125,9 +128,13 @@ def _decode_plain(raw: Value, kind: type, where: str) -> object:
         if str(raw).lower() in words:
             return words[str(raw).lower()]
         raise OptionError(f"{where} = {raw!r} must be true or false")
-    if isinstance(raw, bool | list | dict) or (kind is int and isinstance(raw, float)):
-        raise OptionError(f"{where} = {raw!r} must be of type {kind.__name__}")
+    fits = {int: str | int, float: str | int | float, str: str}
     try:
-        return kind(raw)
-    except ValueError:
+        if isinstance(raw, bool) or not isinstance(raw, fits[kind]):
+            raise ValueError
+        value = kind(raw)
+    except (ValueError, OverflowError):
         raise OptionError(f"{where} = {raw!r} must be of type {kind.__name__}") from None
+    if value != value:
+        raise OptionError(f"{where} = {raw!r} must be a number")
+    return value

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from ponder.core.engine import Cap, Think
+from ponder.core.errors import OptionError
+from ponder.core.problem import Message, Problem, Prompt
+from ponder.core.run import Run
+from ponder.engines.echo import Echo
+from ponder.methods.prompt.concise_cot import ConciseCoT
+from ponder.methods.prompt.no_thinking import NoThinking
+from ponder.methods.vote.sample import Sample
+
+PLAIN = Think()
+THINKS = Think("<think>", "</think>")
+
+
+async def asked(method: ConciseCoT | Sample, problem: Problem, think: Think = PLAIN) -> Prompt:
+    """Return the one prompt that reaches the model."""
+    prompts: list[Prompt] = []
+
+    def script(prompt: Prompt, seed: int) -> str:
+        prompts.append(prompt)
+        return "42"
+
+    await method.solve(problem, Run(Echo(script, think=think)))
+    (prompt,) = prompts
+    return prompt
+
+
+@pytest.mark.parametrize(
+    ("method", "line"),
+    [(ConciseCoT(), "Be concise."), (ConciseCoT(words=45), "Limit the length of the answer to 45 words.")],
+)
+async def test_the_prompt_is_that_of_plain_reasoning_but_for_one_line(method: ConciseCoT, line: str) -> None:
+    problem = Problem.of("What is 12 + 30?")
+    plain = (await asked(Sample(), problem)).messages[0].text
+    concise = (await asked(method, problem)).messages[0].text
+    assert plain == "What is 12 + 30?\n\nThink step by step before answering."
+    assert concise == f"{plain}\n{line}"
+
+
+async def test_a_model_that_thinks_by_itself_is_not_told_to() -> None:
+    problem = Problem.of("What is 12 + 30?")
+    assert (await asked(Sample(), problem, THINKS)).messages[0].text == "What is 12 + 30?"
+    assert (await asked(ConciseCoT(), problem, THINKS)).messages[0].text == "What is 12 + 30?\n\nBe concise."
+
+
+async def test_a_chinese_question_is_asked_in_chinese() -> None:
+    text = (await asked(ConciseCoT(words=20), Problem.of("2+3等于几"))).messages[0].text
+    assert text == "2+3等于几\n\n请先一步一步思考，再作答。\n请把回答控制在20个字以内。"
+    assert (await asked(ConciseCoT(), Problem.of("2+3等于几"))).messages[0].text.endswith("\n请简明扼要。")
+
+
+async def test_the_users_system_message_and_earlier_turns_are_kept() -> None:
+    turns = (Message.of("system", "Be kind."), Message.of("user", "Hi"), Message.of("assistant", "Hello"))
+    prompt = await asked(ConciseCoT(), Problem("p", (*turns, Message.of("user", "2+3?"))), THINKS)
+    assert prompt.messages == (*turns, Message.of("user", "2+3?\n\nBe concise."))
+
+
+async def test_the_inner_method_answers() -> None:
+    run = Run(Echo())
+    solution = await ConciseCoT(inner=NoThinking()).solve(Problem.of("What is 12 + 30?"), run)
+    assert solution.evidence == {"how": "prefill"}
+    assert run.trace.shown == [("answer", text) for text in ("The ", "answer ", "is ", solution.answer[14:])]
+
+
+def test_needs_are_those_of_the_inner_method() -> None:
+    assert ConciseCoT().needs() == {"main": frozenset()}
+    assert Cap.PREFILL not in ConciseCoT(inner=NoThinking()).needs()["main"]
+
+
+@pytest.mark.parametrize("words", [0, -3])
+def test_a_limit_below_one_word_is_refused(words: int) -> None:
+    with pytest.raises(OptionError, match=f"ConciseCoT: words = {words} is out of range; it must be at least 1"):
+        ConciseCoT(words=words)

@@ -21,6 +21,11 @@ __all__ = [
 ]
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\b\s*")
+_BOLD = re.compile(r"\*\*([^*]+)\*\*")
+_CODE = re.compile(r"```.*?(?:```|$)", re.DOTALL)
+_ASIDE = re.compile(r"(?<!\\)[(（][^()（）]*[)）]")
+_BARE = re.compile(r"[^\s$\\{}]+")
+_BRACE = re.compile(r"(?<!\\)[{}]")
 _MARK = re.compile(
     r"(?P<hash>####)"
     r"|\*{0,2}\b(?:final\s+|correct\s+)?(?:answer|choice|option)(?:\s+(?:to\s+\w+\s+\w+|choice|option))?\*{0,2}\s*"
@@ -46,10 +51,19 @@ def visible(text: str) -> str:
 
 def boxes(text: str) -> Iterator[str]:
     r"""Yield what stands in each `\boxed{...}` or `\fbox{...}` that is not empty, last first."""
-    for match in reversed(list(_BOX.finditer(text))):
-        content = _braced(text, match.end())
-        if content is not None and content.strip():
-            yield content.strip()
+    for _, _, content in reversed(box_spans(text)):
+        yield content
+
+
+def box_spans(text: str) -> list[tuple[int, int, str]]:
+    """Return the boxes that are not empty as (start, end, content), in order."""
+    found: list[tuple[int, int, str]] = []
+    for match in _BOX.finditer(text):
+        end = _closing(text, match.end())
+        if end is not None:
+            content = text[match.end() : end].removeprefix("{").removesuffix("}").strip()
+            found.append((match.start(), end, content))
+    return [box for box in found if box[2]]
 
 
 def boxed(text: str) -> str | None:
@@ -57,17 +71,16 @@ def boxed(text: str) -> str | None:
     return next(boxes(text), None)
 
 
-def _braced(text: str, start: int) -> str | None:
+def _closing(text: str, start: int) -> int | None:
+    """Return where the box content that begins at `start` ends, its braces included; None for an open brace."""
     if not text.startswith("{", start):
-        bare = re.compile(r"[^\s$\\{}]+").match(text, start)
-        return bare[0].rstrip(".,。，") if bare else None
+        bare = _BARE.match(text, start)
+        return start + len(bare[0].rstrip(".,。，")) if bare else None
     depth = 0
-    for index in range(start, len(text)):
-        if text[index - 1] == "\\":
-            continue
-        depth += (text[index] == "{") - (text[index] == "}")
+    for brace in _BRACE.finditer(text, start):
+        depth += 1 if brace[0] == "{" else -1
         if depth == 0:
-            return text[start + 1 : index]
+            return brace.end()
     return None
 
 
@@ -97,8 +110,9 @@ def stated(text: str) -> Iterator[str]:
 def number(text: str) -> str | None:
     """Return the number that a reply gives as its answer, in its one spelling, or None.
 
-    The last box with a number in it counts, else the last marked line with one, else the last number. A box that holds
-    several numbers side by side states no answer.
+    The last box with a number in it counts, else the last marked line with one, else a bold number in the last line,
+    else the last number that stands outside brackets and code. A box that holds several numbers side by side states no
+    answer.
     """
     plain = canonical(text)
     if plain is not None:
@@ -114,7 +128,21 @@ def number(text: str) -> str | None:
         stated = _of_statement(line)
         if stated is not None:
             return stated
-    return last_number(text)
+    return _last_outside(text)
+
+
+def _last_outside(text: str) -> str | None:
+    """Return the last number of a reply that marks none, asides left out as long as a number remains."""
+    prose = _CODE.sub("", text)
+    *_, line = ["", *(line for line in prose.splitlines() if line.strip())]
+    bold = [found for found in map(canonical, _BOLD.findall(line)) if found is not None]
+    if bold:
+        return bold[-1]
+    if any(sign in line for sign in "(（"):
+        found = last_number(_ASIDE.sub("", line))
+        if found is not None:
+            return found
+    return last_number(prose) or last_number(text)
 
 
 def _hedged(box: str) -> bool:
@@ -157,7 +185,7 @@ def choice(text: str, letters: str = "ABCDE") -> str | None:
     if re.fullmatch(rf"\(?[{letters}]\)?\.?", plain, re.IGNORECASE):
         return plain.strip("().").upper()
     for line in reversed(plain.splitlines()):
-        named = {match[1] for match in _named(letters).finditer(line)}
+        named = {match[1] or match[2] for match in _named(letters).finditer(line)}
         if named:
             return named.pop() if len(named) == 1 else None
     return None

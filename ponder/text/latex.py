@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 
-from ponder.text.answers import boxed, marked, visible
-from ponder.text.numbers import canonical, equal, normalize
+from ponder.text.answers import box_spans, marked, visible
+from ponder.text.numbers import canonical, equal, normalize, numbers
 
 _WRAPS = ((r"\(", r"\)"), (r"\[", r"\]"), ("$$", "$$"), ("$", "$"))
 _INLINE = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
-_JOINED = re.compile(r"\\boxed\s*\{[^{}]*\}(?:\$?\s*(?:,|and|or|or\s+else|和|或)\s*\$?\\boxed\s*\{[^{}]*\})+")
+_JOINT = re.compile(r"[\s$\\()]*(?:,|;|，|、|\band\b|\bor\b|和|或)\s*(?:and\b|or\b)?[\s$\\()]*", re.IGNORECASE)
+_IS = re.compile(r"\b(?:is|are|was|equals?|be|to)\b[:\s]*|=|[是为]", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z]{2,}|[一-鿿]+")
 _UNIT = re.compile(
-    r"(?<=[\d})!])\s*(?:\\(?:text|mbox|mathrm)\s*\{\s*(?:[^{}\d]*)\s*\}(?:\^\{?[23]\}?)?"
+    r"(?<=[\d})!])(?:\s|~|\\[,;: ])*(?:\\(?:text|mbox|mathrm)\s*\{\s*(?:[^{}\d]*)\s*\}(?:\^\{?[23]\}?)?"
     r"|(?:degrees?|cents?|dollars?|units?|cm|inches|feet|meters|hours?|minutes?|square\s+units?)(?:\^\{?[23]\}?)?)\s*$"
 )
 _SIGNS = (
+    (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!)\s*(?=\d{3})"), ""),
+    (re.compile(r"\\(?:text|mbox)\s*\{\s*(?:and|or)\s*\}"), ","),
     (re.compile(r"\\(?:left|right|displaystyle|limits)(?![A-Za-z])"), ""),
     (re.compile(r"\\[dtc]frac"), r"\\frac"),
     (re.compile(r"\\frac\s*(\d)\s*(\d)"), r"\\frac{\1}{\2}"),
@@ -30,6 +34,24 @@ _SIGNS = (
     (re.compile(r"\\(?:cdot|times)"), "*"),
     (re.compile(r"\\infin(?![a-z])"), r"\\infty"),
 )
+_COUNTED = re.compile(r"(?<=\d)\s+(?!(?:sqrt|sin|cos|tan|log|mod|and|or)\b)[A-Za-z]{3,}(?:\s+[A-Za-z]+)*$")
+_CHARACTERS = (
+    (re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z])"), r"\\sqrt{\1}"),
+    (re.compile(r"√\s*\(([^()]*)\)"), r"\\sqrt{\1}"),
+    (re.compile("π"), r"\\pi "),
+    (re.compile("θ"), r"\\theta "),
+    (re.compile("∞"), r"\\infty "),
+    (re.compile("≤"), r"\\le "),
+    (re.compile("≥"), r"\\ge "),
+    (re.compile("∪"), r"\\cup "),
+    (re.compile("∈"), r"\\in "),
+    (re.compile("±"), r"\\pm "),
+    (re.compile("[×·]"), r"\\cdot "),
+    (re.compile("[−–]"), "-"),
+    (re.compile("²"), "^2"),
+    (re.compile("³"), "^3"),
+)
+_BASED = re.compile(r"(\d{1,400})_(\d{1,2})")
 _NAMED = re.compile(r"^(?:[a-zA-Z]|[a-z]\([a-z]\))(?:=|\\in)(?!=)")
 _WORDS = re.compile(r"(?:\\(?:text|mbox|mathrm|textbf)\s*\{\s*)?\(?[A-Za-z][A-Za-z ]*\)?\s*\}?\.?")
 
@@ -41,10 +63,7 @@ def formula(text: str) -> str | None:
     signs, else the last line.
     """
     text = visible(text).strip()
-    joined = _JOINED.findall(text)
-    if joined and text.rfind(joined[-1]) + len(joined[-1]) > text.rfind("\\boxed"):
-        return ", ".join(re.findall(r"\\boxed\s*\{([^{}]*)\}", joined[-1]))
-    box = boxed(text)
+    box = _box(text)
     if box is not None:
         return box
     line = next(marked(text), None)
@@ -53,7 +72,31 @@ def formula(text: str) -> str | None:
         return "".join(group or "" for group in inside[-1].groups()).strip() or None
     if line is None:
         *_, line = ["", *text.splitlines()]
-    return _bare(line) or None
+    return _of_prose(_bare(line)) or None
+
+
+def _box(text: str) -> str | None:
+    """Return the last box, with those before it that only a comma or an `and` parts from it."""
+    found = box_spans(text)
+    if not found:
+        return None
+    parts = [found[-1][2]]
+    for (_, end, content), (start, _, after) in zip(found[-2::-1], found[:0:-1], strict=True):
+        if not _JOINT.fullmatch(text[end:start]) or content == after:
+            break
+        parts.insert(0, content)
+    return ", ".join(parts)
+
+
+def _of_prose(line: str) -> str:
+    """Return what a sentence says: what follows its last `is`, or its one number; any other line as it stands."""
+    if "\\" in line or len(_WORD.findall(line)) < 2:
+        return line
+    tail = _bare(_IS.split(line)[-1])
+    if tail != line and len(_WORD.findall(tail)) < 2:
+        return tail
+    found = numbers(normalize(line))
+    return found[0][2] if len(found) == 1 else line
 
 
 def _bare(line: str) -> str:
@@ -64,9 +107,18 @@ def _bare(line: str) -> str:
     return line.rstrip(".。").strip()
 
 
+def latex(formula: str) -> str:
+    """Return a formula with the mathematical characters of plain text as LaTeX: `11√2`, `2π`, `x ≤ 3`."""
+    if formula.isascii():
+        return formula
+    for pattern, sign in _CHARACTERS:
+        formula = pattern.sub(sign, formula)
+    return formula
+
+
 def spelling(formula: str) -> str:
     """Return the formula without what carries no meaning: spaces, sizes of brackets, units, text marks."""
-    plain = _bare(formula)
+    plain = latex(_bare(formula))
     if not _WORDS.fullmatch(plain):
         plain = _UNIT.sub("", plain)
     for pattern, sign in _SIGNS:
@@ -89,6 +141,9 @@ def alike(a: str, b: str) -> bool | None:
         left, right = _NAMED.sub("", left), _NAMED.sub("", right)
         if left == right:
             return True
+    based = _BASED.fullmatch(left), _BASED.fullmatch(right)
+    if based[0] and based[1]:
+        return int(based[0][1]) == int(based[1][1]) and int(based[0][2]) == int(based[1][2])
     first, second = _number(a, left), _number(b, right)
     if first is not None and second is not None:
         return equal(first, second)
@@ -99,7 +154,8 @@ def alike(a: str, b: str) -> bool | None:
 
 def _number(formula: str, spelled: str) -> str | None:
     """Return the formula as a number where it is one, units and a leading `x =` left out."""
-    return canonical(formula) or canonical(spelled.replace("\\frac", " \\frac"))
+    plain = _COUNTED.sub("", _bare(formula))
+    return canonical(plain) or canonical(spelled.replace("\\frac", " \\frac"))
 
 
 def readable(formula: str) -> str | None:

@@ -27,6 +27,10 @@ class Base(ABC):
         """Return what is wrong with a reference as one phrase, or None if it can be read."""
         return None if self.extract(reference.text) is not None else f"{reference.text!r} holds no answer"
 
+    def gold(self, reference: Reference) -> str | None:
+        """Return what an extracted answer is compared with."""
+        return self.extract(reference.text)
+
     def quick(self, answer: str, reference: Reference) -> Verdict | None:
         """Judge without anything heavy, or return None where that cannot be done."""
         return self(answer, reference) if self.cheap else None
@@ -40,5 +44,5 @@ class Base(ABC):
         extracted = self.extract(answer)
         if extracted is None:
             return Verdict(False)
-        gold = self.extract(reference.text)
+        gold = self.gold(reference)
         return Verdict(gold is not None and self.same(extracted, gold), extracted)

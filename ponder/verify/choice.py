@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from ponder.core.judge import Reference, Verdict
-from ponder.text.answers import after_marker, boxed, choice, visible
-from ponder.text.latex import alike
+from ponder.text.answers import choice
+from ponder.text.latex import alike, formula
 from ponder.verify.base import Base
 
 
@@ -42,8 +42,7 @@ class Choice(Base):
         if not reference.data:
             return None
         choices = cast(list[str], cast(Mapping[str, object], json.loads(reference.data)).get("choices", []))
-        text = visible(answer)
-        stated = boxed(text) or after_marker(text)
+        stated = formula(answer)
         if stated is None:
             return None
         letters = [letter for letter, known in zip(self.letters, choices, strict=False) if alike(stated, known)]

@@ -10,6 +10,7 @@ from ponder.core.judge import Reference
 from ponder.text.answers import stated
 from ponder.verify.base import Base
 
+_REASON = re.compile(r"\b(?:because|since|as)\b|因为")
 _TEXT = re.compile(r"\\(?:text|mbox|mathrm|textbf|mathbf)\s*\{([^{}]*)\}")
 
 
@@ -41,6 +42,10 @@ class Exact(Base):
         return None
 
     def _match(self, text: str) -> str | None:
+        head = _REASON.split(text, maxsplit=1)[0]
+        return self._last(head) or self._last(text)
+
+    def _last(self, text: str) -> str | None:
         matches = list(re.finditer(rf"(?<!\w)(?P<negation>not\s+(?:an?\s+)?)?(?P<word>{self.pattern})(?!\w)", text))
         kept = [match["word"] for match in matches if match["negation"] is None]
         return kept[-1] if kept else None

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from ponder.core.judge import Reference, Verdict
-from ponder.text.latex import alike, formula, is_words, readable
+from ponder.text.latex import alike, formula, is_words, latex, readable
 from ponder.verify.base import Base
 
 
@@ -68,5 +68,6 @@ def _parse(text: str) -> tuple[object, ...]:
         return ()
     from math_verify import parse
 
+    text = latex(text)
     found = parse(f"\\boxed{{{text}}}", fallback_mode="no_fallback", parsing_timeout=None)
     return tuple(found or parse(text, fallback_mode="no_fallback", parsing_timeout=None))

@@ -1,0 +1,236 @@
+"""Recorded reasoning: one problem a line with the replies that a model gave to it, read line by line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+from ponder.core.errors import DataError
+
+MAX_LINE = 256 * 2**20
+"""Bytes. A longer line is no problem with its replies but a mistake, or a file that would fill the memory."""
+
+Scalar = str | int | float | bool | None
+
+
+class RecordedProbe(NamedTuple):
+    """An answer asked on the side: after `at` tokens of the reply, with probability `p`, at a cost of `tokens`."""
+
+    at: int
+    answer: str
+    p: float | None
+    tokens: int
+
+
+class RecordedSample(NamedTuple):
+    """One recorded reply, thinking included. `tokens` are characters / 4 where `exact` is false.
+
+    `prediction` is the answer that the source read in the reply; `predicted` says that the source tells it at all: a
+    prediction of null is a reply in which it found none. `correct` is the source's own grading, or None.
+    """
+
+    text: str
+    tokens: int
+    exact: bool
+    predicted: bool
+    prediction: str | None
+    correct: bool | None
+    reward: float | None
+    closed_thinking: bool | None
+    probes: tuple[RecordedProbe, ...]
+    fields: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedProblem:
+    """One line. `question` and `answer` are None where the source leaves them out."""
+
+    id: str
+    question: str | None
+    answer: str | None
+    samples: tuple[RecordedSample, ...]
+    tokenizer: str | None
+    fields: Mapping[str, Scalar]
+
+
+def read_traces(path: Path, limit: int | None = None) -> Iterator[RecordedProblem]:
+    """Yield the problems of a `.jsonl` or gzipped file. Raises `DataError` that names the file and the line."""
+    seen: set[str] = set()
+    tokenizer: str | None = None
+    for number, line in _lines(path):
+        where = f"{path}, line {number}"
+        data = _parse(line, where)
+        if not seen and "samples" not in data and isinstance(data.get("tokenizer"), str):
+            tokenizer = str(data["tokenizer"])
+            continue
+        problem = _problem(data, tokenizer, where)
+        if problem.id in seen:
+            raise DataError(f"{where}: the id {problem.id!r} stands on an earlier line, too; give each problem its own")
+        seen.add(problem.id)
+        yield problem
+        if limit is not None and len(seen) >= limit:
+            return
+    if not seen:
+        raise DataError(f"{path} holds no problem; a trace file has one on each line")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are not blank, with their numbers from 1."""
+    number = 0
+    try:
+        with _open(path) as file:
+            while line := file.readline(MAX_LINE + 1):
+                number += 1
+                if len(line) > MAX_LINE:
+                    raise DataError(
+                        f"{path}, line {number} is longer than {MAX_LINE // 2**20} MiB; one problem stands on a line"
+                    )
+                if line.strip():
+                    yield number, line
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is broken after line {number} ({error}); get the file again") from None
+    except OSError as error:
+        raise DataError(f"the traces {path} cannot be read: {error.strerror or error}; check the path") from None
+
+
+def _open(path: Path) -> IO[bytes]:
+    file = path.open("rb")
+    magic = file.read(2)
+    file.seek(0)
+    if magic == b"\x1f\x8b":
+        # Leaving the block of the unpacking reader must close the file below it, too.
+        file.close()
+        return cast(IO[bytes], gzip.open(path))
+    return file
+
+
+def _parse(line: bytes, where: str) -> dict[str, object]:
+    try:
+        data: object = json.loads(line)
+    except UnicodeDecodeError:
+        raise DataError(f"{where} is not UTF-8 text; convert the file") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{where} is not JSON ({error}); each line is one object with id, answer and samples") from None
+    if not isinstance(data, dict):
+        raise DataError(f"{where} is not an object; each line is one object with id, answer and samples")
+    return data
+
+
+def _problem(data: dict[str, object], tokenizer: str | None, where: str) -> RecordedProblem:
+    for name in ("id", "samples"):
+        if name not in data:
+            raise DataError(f"{where} has no field {name!r}; a problem has id, question, answer and samples")
+    id_, samples = data["id"], data["samples"]
+    if isinstance(id_, bool) or not isinstance(id_, str | int) or id_ == "":
+        raise DataError(f"{where}: id = {id_!r} must be a text or a whole number")
+    if not isinstance(samples, list) or not samples:
+        raise DataError(f"{where}: samples must be a list with at least one reply")
+    own = data.get("tokenizer", tokenizer)
+    return RecordedProblem(
+        str(id_),
+        _text(data.get("question"), f"{where}: question"),
+        _text(data.get("answer"), f"{where}: answer"),
+        tuple(_sample(sample, f"{where}, sample {index}") for index, sample in enumerate(samples)),
+        own if isinstance(own, str) else None,
+        _scalars(data),
+    )
+
+
+def _sample(data: object, where: str) -> RecordedSample:
+    if not isinstance(data, dict):
+        raise DataError(f"{where} is not an object; a sample is an object with the field text")
+    text = data.get("text")
+    if not isinstance(text, str):
+        raise DataError(f"{where} has no field 'text' that is a text; it is the whole reply, thinking included")
+    tokens = data.get("tokens")
+    if tokens is not None:
+        tokens = _count(tokens, f"{where}: tokens")
+    probes = data.get("probes")
+    return RecordedSample(
+        text,
+        math.ceil(len(text) / 4) if tokens is None else tokens,
+        tokens is not None,
+        "prediction" in data,
+        _text(data.get("prediction"), f"{where}: prediction"),
+        _correct(data, where),
+        _number(data.get("reward"), f"{where}: reward"),
+        _bool(data.get("closed_thinking"), f"{where}: closed_thinking"),
+        () if probes is None else _probes(probes, where),
+        _scalars(data),
+    )
+
+
+def _correct(data: Mapping[str, object], where: str) -> bool | None:
+    """Return the source's grading: `correct`, else a full `score`."""
+    if data.get("correct") is not None:
+        return _bool(data["correct"], f"{where}: correct")
+    score = _number(data.get("score"), f"{where}: score")
+    if score is None:
+        return None
+    if not 0 <= score <= 1:
+        raise DataError(f"{where}: score = {score!r} must be in 0 to 1, where 1 is right")
+    return score == 1
+
+
+def _probes(data: object, where: str) -> tuple[RecordedProbe, ...]:
+    if not isinstance(data, list):
+        raise DataError(f"{where}: probes must be a list")
+    probes: list[RecordedProbe] = []
+    for index, probe in enumerate(data):
+        here = f"{where}, probe {index}"
+        if not isinstance(probe, dict) or "at" not in probe or "answer" not in probe:
+            raise DataError(f"{here} must be an object with at and answer")
+        p = _number(probe.get("p"), f"{here}: p")
+        if p is not None and not 0 <= p <= 1:
+            raise DataError(f"{here}: p = {p!r} must be in 0 to 1")
+        at = _count(probe["at"], f"{here}: at")
+        if probes and at <= probes[-1].at:
+            raise DataError(f"{here}: at = {at} must be greater than that of the probe before, {probes[-1].at}")
+        answer = _text(probe["answer"], f"{here}: answer") or ""
+        probes.append(RecordedProbe(at, answer, p, _count(probe.get("tokens", 1), f"{here}: tokens")))
+    return tuple(probes)
+
+
+def _scalars(data: Mapping[str, object]) -> dict[str, Scalar]:
+    """Return the fields by which samples can be told apart: everything small."""
+    return {
+        key: value
+        for key, value in data.items()
+        if key != "text" and (value is None or isinstance(value, str | int | float | bool))
+    }
+
+
+def _text(value: object, where: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise DataError(f"{where} = {value!r} must be a text, a number or null")
+
+
+def _bool(value: object, where: str) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    if value in (0, 1):
+        return bool(value)
+    raise DataError(f"{where} = {value!r} must be true or false")
+
+
+def _number(value: object, where: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    raise DataError(f"{where} = {value!r} must be a number")
+
+
+def _count(value: object, where: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
+        return value
+    raise DataError(f"{where} = {value!r} must be a whole number from 0")

@@ -47,6 +47,9 @@ WORD_LIMIT = Phrase("Limit the length of the answer to {n} words.", "请把回�
 ANSWER_ONLY = Phrase("Only give the final answer. Do not give any explanation.", "只给出最终答案，不要给出任何解释。")
 """The prompt `NoCoT` of 2503.01141."""
 
+FINAL_ANSWER = Phrase("Final Answer:", "最终答案：")
+"""2504.09858 and 2501.19393: how a reply is begun that shall not reason first."""
+
 THOUGHT_DONE = Phrase("Okay, I think I have finished thinking.", "好的，我想我已经思考完了。")
 """2504.09858."""
 

@@ -55,19 +55,31 @@ async def test_a_chinese_question_gets_a_chinese_thought() -> None:
     assert prompt.prefill == "<think>\n好的，我想我已经思考完了。\n</think>\n\n"
 
 
-@pytest.mark.parametrize("think", [THINKS, Think()])
-async def test_without_prefill_the_engines_switch_is_used(think: Think) -> None:
-    prompt, solution, _ = await ask(Cap.THINKING, think=think)
+async def test_without_prefill_the_engines_switch_is_used() -> None:
+    prompt, solution, _ = await ask(Cap.THINKING)
     assert (prompt.thinking, prompt.prefill) == (Thinking.off(), "")
+    assert prompt.messages == Problem.of("12 + 30?").messages
     assert solution.evidence == {"how": "switch"}
 
 
-@pytest.mark.parametrize("caps", [(), (Cap.PREFILL,)])
-async def test_a_model_that_does_not_think_is_asked_for_the_answer_alone(caps: tuple[Cap, ...]) -> None:
+@pytest.mark.parametrize(("caps", "thinking"), [((), None), ((Cap.THINKING,), Thinking.off())])
+async def test_a_model_that_does_not_think_is_asked_for_the_answer_alone(
+    caps: tuple[Cap, ...], thinking: Thinking | None
+) -> None:
     prompt, solution, _ = await ask(*caps, think=Think())
     assert prompt.messages[0].text == "12 + 30?\n\nOnly give the final answer. Do not give any explanation."
-    assert prompt.prefill == ""
-    assert solution.evidence == {"how": "prompt"}
+    assert (prompt.prefill, prompt.thinking) == ("", thinking)
+    assert (solution.answer, solution.evidence) == ("It is 42", {"how": "prompt"})
+
+
+@pytest.mark.parametrize(("question", "start"), [("12 + 30?", "Final Answer:"), ("2+3等于几", "最终答案：")])
+async def test_where_a_reply_can_be_begun_it_begins_with_the_answer(question: str, start: str) -> None:
+    prompt, solution, run = await ask(Cap.PREFILL, think=Think(), text=" 42", question=question)
+    assert prompt.prefill == start
+    assert (solution.answer, solution.evidence) == (f"{start} 42", {"how": "answer"})
+    assert run.trace.shown[0] == ("answer", start)
+    assert "".join(text for _, text in run.trace.shown) == solution.answer
+    assert run.trace.tokens_by_role == {"answer": 2}
 
 
 async def test_a_model_that_cannot_be_kept_from_thinking_is_refused_before_the_first_token() -> None:

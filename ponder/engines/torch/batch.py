@@ -1,0 +1,196 @@
+"""The model and its running streams: prompts are read in pieces, and one step decodes a token for many streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ponder.core.engine import Chunk, Logprob, Sampling, StreamFinish, Usage
+from ponder.core.errors import EngineError, OptionError
+from ponder.core.problem import Prompt
+from ponder.engines.torch.load import Loaded
+from ponder.engines.torch.render import Renderer
+from ponder.engines.torch.reply import Reply
+from ponder.engines.torch.sampler import draw, logprob, noise, seed_of
+from ponder.engines.torch.slab import Slab
+from ponder.engines.torch.tree import PrefixTree, shared
+
+_PIECE = 256
+"""How many prompt tokens are read in one go: running streams wait that long, and so does leaving."""
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """One stream. `ids` are prompt and reply, `prompt` and `head` how many of them are the prompt and the conversation;
+    the slab holds keys and values of the first `known`. `slot` is its row in the slab.
+    """
+
+    ids: list[int]
+    prompt: int
+    head: int
+    sampling: Sampling
+    reply: Reply
+    slot: int
+    known: int = 0
+    cached: int | None = None
+    """How many tokens of the prompt came from the tree; None until that was looked up."""
+    generated: int = 0
+    told: bool = False
+    """Whether the size of the prompt was reported."""
+
+    @property
+    def reading(self) -> bool:
+        """Whether its prompt is still to be read; the last token always goes through a decoding step."""
+        return self.cached is None or self.known < len(self.ids) - 1
+
+    @property
+    def usage(self) -> Usage:
+        """What the stream has cost so far."""
+        return Usage(self.prompt, self.generated, self.cached)
+
+
+class Batch:
+    """All streams of one model; for one thread, inside `torch.inference_mode()`.
+
+    `positions` counts what went through the model, `generated` the tokens drawn.
+    """
+
+    def __init__(self, loaded: Loaded, renderer: Renderer, name: str, kept: int) -> None:
+        self.rows: list[Row] = []
+        self.positions = self.generated = 0
+        self._loaded, self._renderer, self._name = loaded, renderer, name
+        self._slab = Slab(loaded.layers)
+        self._tree = PrefixTree(kept)
+
+    def add(self, prompt: Prompt, sampling: Sampling) -> Row:
+        """Take a stream in. Raises `PonderError` for a prompt that this model cannot read."""
+        rendered = self._renderer.render(prompt)
+        ids = rendered.ids
+        if not ids:
+            raise OptionError(f"{self._name}: the prompt is empty; ask something")
+        if len(ids) >= self._loaded.context:
+            raise EngineError(
+                f"{self._name}: the prompt takes {len(ids)} tokens of a context of {self._loaded.context}, so "
+                "none is left for a reply; shorten it"
+            )
+        if not all(0 <= token < self._loaded.words for token in ids):
+            raise OptionError(f"{self._name}: the prefill holds an id that the model does not know; take its own ids")
+        reply = Reply(
+            self._renderer.decode,
+            ids[rendered.head :],
+            self._renderer.think_of(rendered),
+            prompt.prefill,
+            sampling.stop,
+        )
+        row = Row(ids, len(ids), rendered.head, sampling, reply, len(self.rows))
+        self.rows.append(row)
+        return row
+
+    def read(self, row: Row) -> None:
+        """Read one piece of a prompt; before the first one, take over what is known of its beginning."""
+        if row.cached is None:
+            self._recall(row)
+        last = len(row.ids) - 1
+        if row.known < last:
+            new = min(_PIECE, last - row.known)
+            self._forward([row], new)
+            row.known += new
+        if row.known == last:
+            self._remember(row)
+
+    def decode(self, rows: Sequence[Row]) -> list[list[Chunk]]:
+        """Generate one token for each of `rows`, ascending by slot; return the chunks of each.
+
+        A row whose last chunk has a finish is at its end, and is to be removed.
+        """
+        logits = self._forward(rows, 1)
+        points = [(row.sampling, noise(seed_of(row.sampling), len(row.ids) - row.head)) for row in rows]
+        tokens = draw(logits, points)
+        self.generated += len(rows)
+        return [
+            self._take(row, token, logits[index]) for index, (row, token) in enumerate(zip(rows, tokens, strict=True))
+        ]
+
+    def _take(self, row: Row, token: int, logits: torch.Tensor) -> list[Chunk]:
+        """Append a token to its row; return what is known with it."""
+        rivals = row.sampling.logprobs
+        probability = logprob(logits, token, rivals, self._renderer.spell) if rivals else None
+        row.known += 1
+        row.ids.append(token)
+        row.generated += 1
+        chunks, finish = self._chunks(row, token, probability)
+        if finish is not None:
+            chunks += row.reply.end(finish, row.usage)
+        if chunks and not row.told:
+            row.told = True
+            if chunks[0].usage is None:
+                chunks[0] = chunks[0]._replace(usage=Usage(row.prompt, None, row.cached))
+        return chunks
+
+    def _chunks(self, row: Row, token: int, probability: Logprob | None) -> tuple[list[Chunk], StreamFinish | None]:
+        if token in self._loaded.ends:
+            row.reply.close(probability)
+            return [], "stop"
+        chunks = row.reply.feed(token, probability, silent=token in self._renderer.silent)
+        if row.reply.matched is not None:
+            return chunks, "stop"
+        full = row.generated == row.sampling.max_tokens or len(row.ids) >= self._loaded.context
+        return chunks, "length" if full else None
+
+    def remove(self, row: Row) -> None:
+        """Let a stream go; what it has read and written stays known."""
+        self._remember(row)
+        last = self.rows.pop()
+        if last is not row:
+            self._slab.move(last.slot, row.slot, last.known)
+            last.slot = row.slot
+            self.rows[row.slot] = last
+        if not self.rows:
+            self._slab.clear()
+
+    def drop(self, row: Row) -> None:
+        """Let a stream go after a failure: what the slab holds of it may be wrong."""
+        row.known = 0
+        self.remove(row)
+
+    def _remember(self, row: Row) -> None:
+        self._tree.insert(row.ids[: row.known], lambda start, end: self._slab.read(row.slot, start, end))
+
+    def _recall(self, row: Row) -> None:
+        # The last token is computed in any case: its logits are not kept.
+        wanted = row.ids[:-1]
+        known = self._tree.match(wanted)
+        best = max(self.rows, key=lambda other: shared(other.ids[: other.known], wanted))
+        if shared(best.ids[: best.known], wanted) > sum(segment[0].shape[1] for segment in known):
+            self._remember(best)
+            known = self._tree.match(wanted)
+        self._slab.reserve(len(self.rows), len(row.ids))
+        for segment in known:
+            self._slab.write(row.slot, row.known, segment)
+            row.known += segment[0].shape[1]
+        row.cached = row.known
+
+    def _forward(self, rows: Sequence[Row], new: int) -> torch.Tensor:
+        """Run `new` tokens of each row, ascending by slot; return the last logits, (rows, vocabulary) in float32."""
+        device, starts = self._loaded.device, [row.known for row in rows]
+        end = max(starts) + new
+        self._slab.reserve(len(self.rows), end)
+        self._slab.aim([row.slot for row in rows], starts, new)
+        ids = torch.tensor([row.ids[row.known : row.known + new] for row in rows], device=device)
+        places = torch.tensor(starts, device=device)[:, None] + torch.arange(new, device=device)
+        hidden = torch.arange(end, device=device) > places[:, None, :, None]
+        dtype = self._loaded.model.dtype
+        # Additive and in the model's type: eager attention would add a boolean mask as 0 and 1 without a word.
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill(hidden, torch.finfo(dtype).min)
+        out = self._loaded.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=places,
+            past_key_values=self._slab.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self.positions += len(rows) * new
+        return out.logits[:, -1].float()

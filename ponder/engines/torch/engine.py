@@ -1,0 +1,160 @@
+"""A transformers model in this process: many streams at once, forks that re-read nothing, noise by position."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import math
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from ponder.core.engine import Cap, Chunk, Sampling, Think
+from ponder.core.errors import EngineError, OptionError, Unsupported
+from ponder.core.problem import Prompt
+
+if TYPE_CHECKING:
+    from ponder.engines.torch.render import Renderer
+    from ponder.engines.torch.worker import Job, Worker
+
+_CAPS = frozenset({Cap.PREFILL, Cap.TOKEN_IDS, Cap.LOGPROBS, Cap.FULL_LOGPROBS, Cap.LOGIT_BIAS})
+
+
+class TorchEngine:
+    """One transformers folder: `async with TorchEngine(path) as engine`. At most `slots` streams run; more wait.
+
+    `dtype` is `auto`, `float32`, `bfloat16` or `float16`. `kept` bounds the tokens whose keys and values are kept for
+    later prompts that begin alike. `think` overrides the marks that the chat template tells.
+    Entering raises `DataError` for a folder that is not whole, and `OptionError` where torch is missing.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        dtype: str = "auto",
+        threads: int | None = None,
+        slots: int = 16,
+        kept: int = 32768,
+        think: Think | None = None,
+    ) -> None:
+        if slots < 1 or kept < 0 or (threads is not None and threads < 1):
+            raise OptionError("TorchEngine: slots and threads must be at least 1, and kept at least 0")
+        self.slots = slots
+        self._path = Path(path)
+        self._name = name or f"torch:{self._path.resolve().name}"
+        self._dtype, self._threads, self._kept, self._think = dtype, threads, kept, think
+        self._worker: Worker | None = None
+        self._renderer: Renderer | None = None
+        self._words = 0
+
+    @property
+    def name(self) -> str:
+        """The name given, or the way and the folder's name."""
+        return self._name
+
+    @property
+    def caps(self) -> frozenset[Cap]:
+        """What this engine can do with the model that it has loaded."""
+        return _CAPS | {Cap.THINKING} if self._renderer and self._renderer.has_switch else _CAPS
+
+    @property
+    def think(self) -> Think:
+        """How the model's template marks its thinking; known once the model is loaded."""
+        return self._renderer.think if self._renderer else self._think or Think()
+
+    @property
+    def generated(self) -> int:
+        """Tokens drawn since the model was opened, over all streams."""
+        return self._worker.generated if self._worker else 0
+
+    @property
+    def positions(self) -> int:
+        """Positions that went through the model since it was opened: prompts read and tokens decoded."""
+        return self._worker.positions if self._worker else 0
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(_import)
+        from ponder.engines.torch.worker import Options, Worker
+
+        options = Options(self._path, self._name, self._dtype, self._threads, self.slots, self._kept, self._think)
+        self._worker = Worker(options)
+        try:
+            loaded, self._renderer = await self._worker.ready
+        except asyncio.CancelledError:
+            self._worker.close()
+            raise
+        self._words = loaded.words
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            await self._worker.join()
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
+        """Open one generation; leaving the block stops it. Raises `OptionError`, `Unsupported` and `EngineError`."""
+        return self._stream(prompt, sampling)
+
+    @asynccontextmanager
+    async def _stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
+        if self._worker is None or self._renderer is None:
+            raise EngineError(f"{self.name} is not open; use it inside `async with`")
+        self._renderer.check(prompt)
+        _check(sampling, self._words)
+        job = self._worker.open(prompt, sampling)
+        chunks = _chunks(self._worker, job)
+        try:
+            yield chunks
+        finally:
+            self._worker.leave(job)
+            await chunks.aclose()
+
+
+async def _chunks(worker: Worker, job: Job) -> AsyncGenerator[Chunk, None]:
+    while True:
+        chunk = await worker.next(job)
+        yield chunk
+        if chunk.finish is not None:
+            return
+
+
+def _import() -> None:
+    """Load torch, which takes seconds; in a thread, so that the event loop goes on."""
+    try:
+        for package in ("torch", "transformers", "safetensors", "ponder.engines.torch.worker"):
+            importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise OptionError(
+            f"a transformers folder needs the package {error.name}: pip install 'ponder[torch]' (without a GPU, "
+            "install PyTorch's smaller CPU build first)"
+        ) from None
+
+
+def _check(sampling: Sampling, words: int) -> None:
+    """Raise `OptionError` or `Unsupported` for what could not be kept."""
+
+    def need(condition: bool, field: str, value: object, range_: str) -> None:
+        if not condition:
+            raise OptionError(f"sampling: {field} = {value!r} is out of range; it must be {range_}")
+
+    s = sampling
+    need(s.max_tokens >= 1, "max_tokens", s.max_tokens, "at least 1")
+    need(math.isfinite(s.temperature) and s.temperature >= 0, "temperature", s.temperature, "a number of at least 0")
+    need(0 < s.top_p <= 1, "top_p", s.top_p, "above 0 and at most 1")
+    need(0 <= s.min_p <= 1, "min_p", s.min_p, "in 0 to 1")
+    need(s.top_k >= 0, "top_k", s.top_k, "at least 0")
+    need(s.logprobs >= 0, "logprobs", s.logprobs, "at least 0")
+    need(all(s.stop), "stop", s.stop, "a tuple of strings that are not empty")
+    for token, bias in s.logit_bias:
+        need(0 <= token < words, "logit_bias token", token, f"in 0 to {words - 1}")
+        need(not math.isnan(bias) and bias != math.inf, "logit_bias", bias, "a number, or -inf to forbid the token")
+    if s.hidden:
+        raise Unsupported("this engine gives no hidden states yet; leave `hidden` empty")
+    if s.adapters:
+        raise Unsupported("this engine applies no adapters; merge the adapter into the model and open that folder")

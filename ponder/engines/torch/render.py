@@ -1,0 +1,177 @@
+"""From a prompt to token ids, such that nothing in a message can forge a turn.
+
+The model's own chat template is rendered. Where a message spells a control token, a placeholder goes through the
+template, and ids that only spell its letters take its place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ponder.core.engine import Think
+from ponder.core.errors import OptionError, Unsupported
+from ponder.core.problem import Image, Message, Prompt, Text
+from ponder.engines.template import MARKS, ChatTemplate, ends_open
+
+_PLACEHOLDER = "\ue000{}\ue001"
+
+
+class Tokenizer(Protocol):
+    """What is used of a transformers tokenizer."""
+
+    def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> list[int]:
+        """Return the ids of `text`; special tokens in it are read as such, or spelled."""
+        ...
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool) -> str:
+        """Return the text of `ids`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What the tokenizer of a model says of itself. `added` maps added tokens to (id, whether special)."""
+
+    template: str
+    variables: dict[str, str]
+    added: dict[str, tuple[int, bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A prompt as ids. `head` of them are the conversation, the rest is the half-written reply; `opened` says that
+    the conversation ends inside a thought that the template opened.
+    """
+
+    ids: list[int]
+    head: int
+    opened: bool
+
+
+class Renderer:
+    """Renders prompts with one model's template and tokenizer; `think` is found in the template, unless given."""
+
+    def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary, where: str, think: Think | None = None) -> None:
+        self._tokenizer = tokenizer
+        self._template = ChatTemplate(vocabulary.template, vocabulary.variables, where)
+        self.has_switch = "enable_thinking" in vocabulary.template
+        self.think = self._template.think() if think is None else think
+        if think is None and not self.think:
+            self.think = next((Think(*pair) for pair in MARKS if pair[1] in vocabulary.added), Think())
+        marks = [mark.strip() for mark in (self.think.open, self.think.close) if mark.strip()]
+        # Added tokens that no template writes are words like others, and the model knows them only as tokens.
+        control = {
+            text: entry
+            for text, entry in vocabulary.added.items()
+            if text.strip() and (entry[1] or text in vocabulary.template)
+        }
+        self._any = _finder(control)
+        self._no_marks = _finder(text for text in control if text not in marks)
+        self.silent = frozenset(id for text, (id, special) in control.items() if special and text not in marks)
+
+    def render(self, prompt: Prompt) -> Rendered:
+        """Return the ids of the conversation and of the half-written reply behind it. Raises `PonderError`."""
+        text, risky = self._head(prompt)
+        ids: list[int] = []
+        for number, piece in enumerate(re.split("\ue000(\\d+)\ue001", text) if risky else [text]):
+            ids += self._letters(risky[int(piece)]) if number % 2 else self._encode(piece)
+        head = len(ids)
+        for part in prompt.prefill_ids or ((prompt.prefill,) if prompt.prefill else ()):
+            if isinstance(part, int):
+                ids.append(part)
+            else:
+                ids += self._written(part)
+        return Rendered(ids, head, ends_open(text, self.think.open.strip()))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids`, without that of control tokens; think marks are text."""
+        shown = [token for token in ids if token not in self.silent]
+        return self._tokenizer.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def spell(self, token: int) -> str:
+        """Return the text of one token, control tokens included."""
+        return self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def think_of(self, rendered: Rendered) -> Think:
+        """Return how the model marks its thinking in a reply to `rendered`."""
+        return replace(self.think, opened=rendered.opened)
+
+    def check(self, prompt: Prompt) -> None:
+        """Raise `Unsupported` for what this way of reaching a model cannot do."""
+        if prompt.tools:
+            raise Unsupported("this engine calls no tools; use a server that does (--model URL#NAME)")
+        if any(isinstance(part, Image) for message in prompt.messages for part in message.parts):
+            raise Unsupported("this engine reads no pictures; use a server that does (--model URL#NAME)")
+        if prompt.response_format is not None and json.loads(prompt.response_format) != {"type": "text"}:
+            raise Unsupported("this engine forces no response format; use a server that does (--model URL#NAME)")
+        thinking = prompt.thinking
+        if thinking is None or (thinking.mode == "off" and not self.think):
+            return
+        if thinking.mode not in ("off", "on") or not self.has_switch:
+            raise Unsupported(
+                f"the model's chat template has no switch for thinking {thinking.mode!r}; "
+                "leave the option out, or use a method that steers thinking by itself"
+            )
+
+    def _head(self, prompt: Prompt) -> tuple[str, list[str]]:
+        """Return the rendered conversation, and the texts that its placeholders stand for."""
+        risky: list[str] = []
+
+        def stand_in(found: re.Match[str]) -> str:
+            risky.append(found[0])
+            return _PLACEHOLDER.format(len(risky) - 1)
+
+        def safe(text: str, finder: re.Pattern[str]) -> str:
+            _check_text(text, "a message")
+            return finder.sub(stand_in, text)
+
+        messages = tuple(self._guarded(message, safe) for message in prompt.messages)
+        return self._template.render(replace(prompt, messages=messages)), risky
+
+    def _guarded(self, message: Message, safe: Callable[[str, re.Pattern[str]], str]) -> Message:
+        # Templates look for think marks in earlier replies, to leave old thoughts out.
+        finder = self._no_marks if message.role == "assistant" else self._any
+        role = message.role
+        if role == "developer" and "developer" not in self._template.source:
+            role = "system"
+        calls = tuple(replace(call, arguments=safe(call.arguments, self._any)) for call in message.tool_calls)
+        reasoning = None if message.reasoning is None else safe(message.reasoning, self._any)
+        parts = (Text(safe(message.text, finder)),)
+        return replace(message, role=role, parts=parts, tool_calls=calls, reasoning=reasoning)
+
+    def _encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=False) if text else []
+
+    def _written(self, text: str) -> list[int]:
+        """Encode text that a method wrote: think marks are marks in it, whatever else looks like one is text."""
+        _check_text(text, "the prefill")
+        ids: list[int] = []
+        for number, piece in enumerate(self._no_marks.split(text)):
+            ids += self._letters(piece) if number % 2 else self._encode(piece)
+        return ids
+
+    def _letters(self, control: str) -> list[int]:
+        """Spell what would be a control token. Cut in two it is none, whether the tokenizer calls it special or not."""
+        ids: list[int] = []
+        for half in (control[: len(control) // 2], control[len(control) // 2 :]):
+            ids += self._tokenizer.encode(half, add_special_tokens=False, split_special_tokens=True) if half else []
+        return ids
+
+
+def _finder(texts: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern that finds each of `texts`, the longer ones first, and what could be a placeholder."""
+    longest = sorted((*texts, _PLACEHOLDER[0]), key=len, reverse=True)
+    return re.compile(f"({'|'.join(map(re.escape, longest))})")
+
+
+def _check_text(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise OptionError(
+            f"{what} holds half a character ({text[error.start]!r} at {error.start}); decode it anew"
+        ) from None

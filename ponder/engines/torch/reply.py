@@ -1,0 +1,199 @@
+"""From token ids to chunks: characters whole, stop strings cut off, thinking apart, each id with its text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ponder.core.engine import Channel, Chunk, Logprob, StreamFinish, Think, Usage
+from ponder.text.think import Piece, ThinkSplitter
+
+Decode = Callable[[Sequence[int]], str]
+
+_BROKEN = "\ufffd"
+_CONTEXT = 4
+"""A character has at most four bytes, so at most four tokens; as many before them show how the text goes on."""
+
+
+class Detokenizer:
+    """Gives each token the text that it completes; bytes of an unfinished character wait for the next token.
+
+    `tail` are the ids before the first token: what they left unfinished is completed too.
+    """
+
+    def __init__(self, decode: Decode, tail: Sequence[int]) -> None:
+        self._decode = decode
+        self._ids = list(tail[-2 * _CONTEXT :])
+        while len(self._ids) > _CONTEXT and decode(self._ids).startswith(_BROKEN):
+            self._ids.pop(0)
+        text = decode(self._ids)
+        self._new = len(self._ids)
+        self._given = len(text) - _unfinished(text)
+
+    def feed(self, token: int) -> tuple[str, str]:
+        """Return the text that is known with `token`: first what earlier tokens turn out to be, then its own."""
+        before = self._decode(self._ids)
+        self._ids.append(token)
+        text = self._decode(self._ids)
+        if text.endswith(_BROKEN) and len(self._ids) - self._new < _CONTEXT:
+            return "", ""
+        # Bytes that never become a character are given out, but for the last ones, which still may.
+        end = len(text) - _unfinished(text)
+        own = len(before) if text.startswith(before) else self._given
+        own = min(max(own, self._given), end)
+        late, known = text[self._given : own], text[own:end]
+        self._given = end
+        if end == len(text):
+            self._ids = self._ids[self._new :]
+            self._new, self._given = len(self._ids), len(self._decode(self._ids))
+        return late, known
+
+    def flush(self) -> str:
+        """Return what is left as it stands: an unfinished character reads as U+FFFD."""
+        text = self._decode(self._ids)
+        known, self._given = text[self._given :], len(text)
+        return known
+
+
+def _unfinished(text: str) -> int:
+    return min(len(text) - len(text.rstrip(_BROKEN)), _CONTEXT - 1)
+
+
+@dataclass(slots=True)
+class _Token:
+    """A generated token whose text is not given out yet, or not all of it: `left` characters are to come."""
+
+    id: int
+    left: int
+    logprob: Logprob | None
+    billed: bool = False
+
+
+class Reply:
+    """One reply as it is generated: `feed` takes a token, `end` closes; both return chunks.
+
+    A chunk carries whole tokens with their ids. Where a stop string or a mark is not decided yet, whole tokens wait.
+    Only a token that belongs to both channels is cut in two, and then without its id.
+    """
+
+    def __init__(
+        self, decode: Decode, tail: Sequence[int], think: Think, prefill: str = "", stops: tuple[str, ...] = ()
+    ) -> None:
+        self._text = Detokenizer(decode, tail)
+        self._splitter = ThinkSplitter(think.open, think.close, prefill, think.opened)
+        self._stops = stops
+        self._held = ""
+        self._tokens: list[_Token] = []
+        self._pieces: list[Piece] = []
+        self._closing: list[_Token] = []
+        self.matched: str | None = None
+
+    @property
+    def channel(self) -> Channel:
+        """Where the next text belongs."""
+        return "think" if self._splitter.thinking else "answer"
+
+    def feed(self, token: int, logprob: Logprob | None = None, *, silent: bool = False) -> list[Chunk]:
+        """Return the chunks that are known with `token`; after that, `matched` says whether a stop string has come.
+
+        A `silent` token is a control token without text.
+        """
+        late, text = ("", "") if silent else self._text.feed(token)
+        if late and self._tokens:
+            self._tokens[-1].left += len(late)
+        else:
+            text = late + text
+            late = ""
+        self._tokens.append(_Token(token, len(text), logprob))
+        self._held += late + text
+        found = [(at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        if found:
+            at, self.matched = min(found)
+            self._split(self._held[:at])
+            return []
+        self._split(self._held[: len(self._held) - self._undecided()])
+        return self._drain()
+
+    def close(self, logprob: Logprob | None = None) -> None:
+        """Take the token that ended the turn; it has no text, and what was unfinished before it stays so."""
+        text = self._text.flush()
+        if text and self._tokens:
+            self._tokens[-1].left += len(text)
+        self._held += text
+        self._closing = [_Token(-1, 0, logprob)]
+
+    def end(self, finish: StreamFinish, usage: Usage) -> list[Chunk]:
+        """Return the last chunks."""
+        if self.matched is None:
+            self._split(self._held)
+        self._merge(self._splitter.flush())
+        chunks = self._drain(final=True)
+        # What is left is half a character, or stood behind the stop: it costs, and says nothing.
+        left = [token for token in (*self._tokens, *self._closing) if not token.billed]
+        whole = finish == "length" and len(left) == len(self._tokens)
+        end = Chunk("", self.channel, len(left), tuple(token.id for token in left) if whole else ())
+        return [*chunks, end._replace(logprobs=_logprobs(left), finish=finish, matched_stop=self.matched, usage=usage)]
+
+    def _undecided(self) -> int:
+        """How many characters at the end could be the beginning of a stop string."""
+        lengths = (n for stop in self._stops for n in range(1, len(stop)) if self._held.endswith(stop[:n]))
+        return max(lengths, default=0)
+
+    def _split(self, text: str) -> None:
+        self._held = self._held[len(text) :]
+        self._merge(self._splitter.feed(text))
+
+    def _merge(self, pieces: list[Piece]) -> None:
+        for piece in pieces:
+            last = self._pieces[-1] if self._pieces else None
+            if last is not None and (last.channel, last.markup) == (piece.channel, piece.markup):
+                self._pieces[-1] = last._replace(text=last.text + piece.text)
+            else:
+                self._pieces.append(piece)
+
+    def _drain(self, *, final: bool = False) -> list[Chunk]:
+        """Give out the pieces: the last one only as far as its tokens are whole, unless the reply is at its end."""
+        chunks: list[Chunk] = []
+        while self._pieces:
+            piece = self._pieces.pop(0)
+            if not self._pieces and not final:
+                whole = self._whole(len(piece.text))
+                if whole < len(piece.text):
+                    self._pieces = [piece._replace(text=piece.text[whole:])]
+                    if whole:
+                        chunks.append(self._chunk(piece._replace(text=piece.text[:whole])))
+                    break
+            chunks.append(self._chunk(piece))
+        return chunks
+
+    def _whole(self, length: int) -> int:
+        """Return how many of the next `length` characters end with a token."""
+        whole = at = 0
+        for token in self._tokens:
+            at += token.left
+            if at > length:
+                break
+            whole = at
+        return whole
+
+    def _chunk(self, piece: Piece) -> Chunk:
+        room, exact = len(piece.text), True
+        billed: list[_Token] = []
+        while room and self._tokens:
+            token = self._tokens[0]
+            exact = exact and not token.billed
+            if not token.billed:
+                billed.append(token)
+                token.billed = True
+            if token.left > room:
+                token.left -= room
+                exact = False
+                break
+            room -= token.left
+            self._tokens.pop(0)
+        ids = tuple(token.id for token in billed) if exact else ()
+        return Chunk(piece.text, piece.channel, len(billed), ids, _logprobs(billed), markup=piece.markup)
+
+
+def _logprobs(tokens: Sequence[_Token]) -> tuple[Logprob, ...]:
+    return tuple(token.logprob for token in tokens if token.logprob is not None)

@@ -1,0 +1,100 @@
+"""Keys and values of what was read, in a tree by token ids: two prompts share the work as far as they begin alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+Segment = list[torch.Tensor]
+"""Keys and values of a run of tokens: for each layer two tensors (heads, tokens, head size)."""
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    ids: tuple[int, ...]
+    segment: Segment
+    parent: _Node | None
+    used: int = 0
+    children: dict[int, _Node] = field(default_factory=dict)
+
+
+class PrefixTree:
+    """Keeps at most `limit` tokens; what was used longest ago goes first, from the leaves inward."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.tokens = 0
+        self._root = _Node((), [], None)
+        self._clock = 0
+
+    def match(self, ids: Sequence[int]) -> list[Segment]:
+        """Return the keys and values of the longest known beginning of `ids`, in pieces, in order."""
+        self._clock += 1
+        found: list[Segment] = []
+        for node, length in self._walk(ids):
+            node.used = self._clock
+            found.append([tensor[:, :length] for tensor in node.segment])
+        return found
+
+    def insert(self, ids: Sequence[int], read: Callable[[int, int], Segment]) -> None:
+        """Remember `ids`; `read(start, end)` copies the keys and values of the part that is not known yet."""
+        self._clock += 1
+        node, at = self._root, 0
+        for found, length in self._walk(ids):
+            node = found if length == len(found.ids) else self._split(found, length)
+            node.used = self._clock
+            at += length
+        if at < len(ids):
+            node.children[ids[at]] = _Node(tuple(ids[at:]), read(at, len(ids)), node, self._clock)
+            self.tokens += len(ids) - at
+            self._evict()
+
+    def _walk(self, ids: Sequence[int]) -> Iterator[tuple[_Node, int]]:
+        """Yield the nodes along `ids`, each with how many of its tokens agree; only the last may agree in part."""
+        node, at = self._root, 0
+        while at < len(ids) and (child := node.children.get(ids[at])):
+            length = shared(child.ids, ids[at : at + len(child.ids)])
+            yield child, length
+            if length < len(child.ids):
+                return
+            node, at = child, at + length
+
+    def _split(self, node: _Node, length: int) -> _Node:
+        """Cut a node in two and return the upper one. Both are copies: a view would keep the whole in memory."""
+        assert node.parent is not None
+        upper = _Node(
+            node.ids[:length], [tensor[:, :length].clone() for tensor in node.segment], node.parent, node.used
+        )
+        node.parent.children[node.ids[0]] = upper
+        node.ids, node.parent = node.ids[length:], upper
+        node.segment = [tensor[:, length:].clone() for tensor in node.segment]
+        upper.children[node.ids[0]] = node
+        return upper
+
+    def _evict(self) -> None:
+        while self.tokens > self.limit:
+            leaf = min(self._leaves(self._root), key=lambda node: node.used)
+            assert leaf.parent is not None
+            del leaf.parent.children[leaf.ids[0]]
+            self.tokens -= len(leaf.ids)
+
+    def _leaves(self, node: _Node) -> Iterator[_Node]:
+        stack = list(node.children.values())
+        while stack:
+            node = stack.pop()
+            if node.children:
+                stack.extend(node.children.values())
+            else:
+                yield node
+
+
+def shared(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return how many tokens two sequences have in common at their beginning."""
+    if a == b:
+        return len(a)
+    for index, (left, right) in enumerate(zip(a, b, strict=False)):
+        if left != right:
+            return index
+    return min(len(a), len(b))

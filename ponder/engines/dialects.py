@@ -142,7 +142,7 @@ class Dialect:
 
 
 class OpenAI(Dialect):
-    """OpenAI's own service: effort labels, no reasoning text; its reasoning models refuse sampling that is spelled out."""
+    """OpenAI's own service: effort labels, no reasoning text, and models that refuse to be told their own defaults."""
 
     name = "openai"
     caps = _CHAT | {Cap.THINKING}
@@ -167,12 +167,40 @@ class OpenAI(Dialect):
         return super().thinking(thinking)
 
 
-class VLLM(Dialect):
-    """vLLM: token ids both ways, a thinking budget, and the model's `generation_config` unless all sampling is sent."""
+class SelfRun(Dialect):
+    """What servers that one runs oneself have in common: raw prompts, ids, and defaults that come from elsewhere."""
+
+    caps = _CHAT | {Cap.PREFILL, Cap.TOKEN_IDS, Cap.THINKING}
+    budget_field: ClassVar[str]
+    penalty_field: ClassVar[str]
+
+    def shape(self, sampling: Sampling) -> Json:
+        """Return every field: what is left out comes from the model's files or the command line."""
+        return {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+            "min_p": sampling.min_p,
+            self.penalty_field: 1.0,
+        }
+
+    def thinking(self, thinking: Thinking | None) -> Json:
+        """Return the template's switch, and the budget in tokens."""
+        if thinking is None:
+            return {}
+        body: Json = {"chat_template_kwargs": template_options(thinking)}
+        if thinking.mode == "budget":
+            body[self.budget_field] = thinking.tokens
+        return body
+
+
+class VLLM(SelfRun):
+    """vLLM: its own word for effort, token ids and a running count with every event."""
 
     name = "vllm"
-    caps = _CHAT | {Cap.PREFILL, Cap.TOKEN_IDS, Cap.THINKING}
     reasoning_field = "reasoning"
+    budget_field = "thinking_token_budget"
+    penalty_field = "repetition_penalty"
 
     def stream_options(self) -> Json:
         """Ask for the count with every event, so that a reply left early is billed exactly."""
@@ -182,57 +210,24 @@ class VLLM(Dialect):
         """Return all fields, and ask for token ids."""
         return {**super().sampling(sampling), "return_token_ids": True}
 
-    def shape(self, sampling: Sampling) -> Json:
-        """Return every field: what is left out comes from the model's files, not from `Sampling`."""
-        return {
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,
-            "min_p": sampling.min_p,
-            "repetition_penalty": 1.0,
-        }
-
     def thinking(self, thinking: Thinking | None) -> Json:
-        """Return the template's switch, and the budget in tokens."""
-        if thinking is None:
-            return {}
-        if thinking.mode == "effort":
+        """Return the switch and the budget; an effort has a field of its own."""
+        if thinking is not None and thinking.mode == "effort":
             return {"reasoning_effort": thinking.label}
-        body: Json = {"chat_template_kwargs": template_options(thinking)}
-        if thinking.mode == "budget":
-            body["thinking_token_budget"] = thinking.tokens
-        return body
+        return super().thinking(thinking)
 
 
-class LlamaCpp(VLLM):
-    """llama.cpp's server: its native endpoint for half-written replies, timings with every event."""
+class LlamaCpp(SelfRun):
+    """llama.cpp's server: timings with every event; `verbose` makes the last one name the stop string."""
 
     name = "llama.cpp"
-    reasoning_field = "reasoning_content"
-
-    def stream_options(self) -> Json:
-        """Return what is asked about usage; the running count comes with the timings."""
-        return {"include_usage": True}
+    budget_field = "thinking_budget_tokens"
+    penalty_field = "repeat_penalty"
 
     def sampling(self, sampling: Sampling) -> Json:
-        """Return all fields; `verbose` makes the last event say which stop string ended the reply."""
-        body = Dialect.sampling(self, sampling)
+        """Return all fields, and ask for counts and for progress: without it, leaving during the prompt comes late."""
+        body = super().sampling(sampling)
         return {**body, "timings_per_token": True, "return_progress": True, "verbose": True}
-
-    def shape(self, sampling: Sampling) -> Json:
-        """Return every field: llama.cpp's defaults are not ours."""
-        body = super().shape(sampling)
-        body["repeat_penalty"] = body.pop("repetition_penalty")
-        return body
-
-    def thinking(self, thinking: Thinking | None) -> Json:
-        """Return the template's switch, and the budget in tokens."""
-        if thinking is not None and thinking.mode == "effort":
-            return {"chat_template_kwargs": template_options(thinking)}
-        body = super().thinking(thinking)
-        if "thinking_token_budget" in body:
-            body["thinking_budget_tokens"] = body.pop("thinking_token_budget")
-        return body
 
 
 class Qwen(Dialect):

@@ -215,7 +215,7 @@ class Client:
 
 
 class EventStream:
-    """The events of one reply, as JSON objects. Leaving the block cuts the connection: that is what stops the server."""
+    """The events of one reply, as JSON objects. Leaving the block cuts the connection, which stops the server."""
 
     def __init__(self, client: Client, path: str, body: Json) -> None:
         self._client, self._path, self._body = client, path, body

@@ -167,6 +167,7 @@ class Reply:
     _again: str = ""
     _fields: bool = False
     _inside: bool = False
+    _repeats: bool = False
 
     def __post_init__(self) -> None:
         self._splitter = ThinkSplitter(self.marks.open, self.marks.close, self.prefill, self.opened)
@@ -307,12 +308,15 @@ class Reply:
         if not self._fields:
             return [chunk]
         if chunk.channel == "think":
-            again = self._again if chunk.markup else self._again + chunk.text
-            if self._thought.strip().startswith(again.strip()):
+            if chunk.markup and not self._repeats:
+                # Marks in the text before any answer belong to a second copy of the same thought.
+                self._repeats = self._inside
+            again = self._again + ("" if chunk.markup else chunk.text)
+            if self._repeats and self._thought.strip().startswith(again.strip()):
                 self._again = again
                 return [chunk._replace(text="", markup=False)] if chunk.tokens else []
         if self._inside and chunk.channel == "answer" and chunk.text.strip():
-            self._inside = False
+            self._inside = self._repeats = False
             if self.marks.close:
                 return [Chunk(self.marks.close, "think", 0, markup=True), chunk]
         return [chunk]

@@ -1,0 +1,198 @@
+"""The engine against a loopback server that speaks each dialect."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from support.server import TEMPLATE, FakeServer, Fault, tokenize
+
+from ponder.core.engine import Cap, Chunk, Engine, Sampling, Think
+from ponder.core.errors import EngineError, Unsupported
+from ponder.core.problem import Message, Prompt
+from ponder.core.run import Run
+from ponder.engines.openai import OpenAIEngine
+
+DIALECTS = ("plain", "vllm", "llama.cpp")
+THOUGHT = "<think>two and two make four</think>The answer is four."
+ASK = Prompt((Message.of("user", "2+2?"),))
+ALL = Sampling(max_tokens=200)
+
+
+async def read(engine: Engine, prompt: Prompt = ASK, sampling: Sampling = ALL) -> list[Chunk]:
+    async with engine.stream(prompt, sampling) as chunks:
+        return [chunk async for chunk in chunks]
+
+
+def text(chunks: list[Chunk], channel: str | None = None) -> str:
+    return "".join(c.text for c in chunks if channel is None or (c.channel == channel and not c.markup))
+
+
+@asynccontextmanager
+async def opened(server: FakeServer, **options: object) -> AsyncIterator[OpenAIEngine]:
+    async with server, OpenAIEngine(server.url, **options) as engine:  # type: ignore[arg-type]
+        yield engine
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_a_chat_is_split_counted_and_named(dialect: str) -> None:
+    async with opened(server := FakeServer(dialect, THOUGHT)) as engine:
+        assert engine.dialect == dialect
+        assert engine.name == f"toy@{server.url[7:-3]}"
+        chunks = await read(engine)
+    assert text(chunks) == THOUGHT
+    assert text(chunks, "think") == "two and two make four"
+    assert text(chunks, "answer") == "The answer is four."
+    assert sum(c.tokens for c in chunks) == server.generated == len(tokenize(THOUGHT))
+    assert [c.finish for c in chunks if c.finish] == ["stop"]
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.generated == server.generated
+    assert all(c.exact for c in chunks) == (dialect != "plain")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize("template_opens", [False, True])
+async def test_thinking_in_a_field_reads_like_thinking_in_marks(dialect: str, name: str, template_opens: bool) -> None:
+    async with opened(server := FakeServer(dialect, THOUGHT, parser=name, opened=template_opens)) as engine:
+        chunks = await read(engine)
+    assert text(chunks, "think") == "two and two make four"
+    assert text(chunks, "answer") == "The answer is four."
+    opening = "<think>" if dialect == "plain" or not template_opens else ""
+    assert text(chunks) == f"{opening}two and two make four</think>The answer is four."
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.generated == server.generated
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "llama.cpp"])
+async def test_a_thought_that_the_template_opened_has_no_opening_mark(dialect: str) -> None:
+    async with opened(FakeServer(dialect, THOUGHT, opened=True)) as engine:
+        assert engine.think == Think("<think>", "</think>", opened=True)
+        chunks = await read(engine)
+        assert text(chunks, "think") == "two and two make four"
+        assert text(chunks, "answer") == "The answer is four."
+        rest = await read(engine, ASK + "two and")
+    assert text(rest) == " two make four</think>The answer is four."
+    assert text(rest, "think") == " two make four"
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "llama.cpp"])
+async def test_a_half_written_reply_goes_on_from_text_and_from_ids(dialect: str) -> None:
+    async with opened(server := FakeServer(dialect, THOUGHT)) as engine:
+        assert {Cap.PREFILL, Cap.TOKEN_IDS} <= engine.caps
+        run = Run(engine, sampling=Sampling(max_tokens=3))
+        prompt = ASK + "<think>"
+        parts = []
+        while True:
+            call = await run.generate(prompt)
+            parts.append(call.text)
+            assert call.token_ids or not call.text
+            prompt += call
+            if call.finish == "stop":
+                break
+        assert "<think>" + "".join(parts) == THOUGHT
+        assert run.trace.tokens == server.generated == len(tokenize(THOUGHT)) - 1
+        assert run.trace.exact
+    ids = server.body["prompt"]
+    assert any(isinstance(i, int) for i in ids)
+    assert server.vocabulary.text([i for i in ids if isinstance(i, int)])
+
+
+async def test_the_head_of_a_conversation_is_rendered_once() -> None:
+    async with opened(server := FakeServer("vllm", THOUGHT)) as engine:
+        before = len(server.paths())
+        await read(engine, ASK + "<think>two")
+        await read(engine, ASK + "<think>two and")
+    assert server.paths()[before:] == ["/tokenize", "/tokenize", "/v1/completions", "/tokenize", "/v1/completions"]
+
+
+async def test_a_plain_server_continues_only_with_a_template(tmp_path: Path) -> None:
+    async with opened(FakeServer("plain", THOUGHT)) as engine:
+        assert Cap.PREFILL not in engine.caps
+        with pytest.raises(Unsupported, match="chat_template"):
+            await read(engine, ASK + "<think>two")
+    path = tmp_path / "toy.jinja"
+    path.write_text(TEMPLATE)
+    async with opened(server := FakeServer("plain", THOUGHT), chat_template=path) as engine:
+        assert Cap.PREFILL in engine.caps
+        assert engine.think == Think("<think>", "</think>")
+        chunks = await read(engine, ASK + "<think>two")
+    assert server.body["prompt"] == "<|user|>2+2?<|assistant|><think>two"
+    assert text(chunks, "think") == " and two make four"
+    assert text(chunks, "answer") == "The answer is four."
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_leaving_stops_the_server(dialect: str) -> None:
+    async with opened(server := FakeServer(dialect, "word " * 500, tick=0.004)) as engine:
+        seen = 0
+        async with engine.stream(ASK, Sampling(max_tokens=400)) as chunks:
+            async for chunk in chunks:
+                seen += chunk.tokens
+                if seen >= 20:
+                    break
+        await asyncio.sleep(0.06)
+        assert server.generated - seen <= 2
+        assert server.streams == 0
+
+
+async def test_leaving_eight_streams_stops_them_all() -> None:
+    async with opened(server := FakeServer("vllm", "word " * 500, tick=0.01)) as engine:
+
+        async def some(limit: int) -> int:
+            seen = 0
+            async with engine.stream(ASK, Sampling(max_tokens=400)) as chunks:
+                async for chunk in chunks:
+                    seen += chunk.tokens
+                    if seen >= limit:
+                        break
+            return seen
+
+        seen = await asyncio.gather(*(some(5 + n) for n in range(8)))
+        await asyncio.sleep(0.1)
+        assert server.streams == 0
+        assert server.generated - sum(seen) <= 16
+
+
+async def test_cancelling_stops_the_server_in_any_state() -> None:
+    async with opened(server := FakeServer("plain", "word " * 500, tick=0.005, faults={0: Fault("slow")})) as engine:
+        waiting = asyncio.create_task(read(engine))
+        while server.streams == 0:
+            await asyncio.sleep(0.005)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await asyncio.sleep(0.05)
+        assert server.streams == 0
+        reading = asyncio.create_task(read(engine))
+        while server.generated < 5:
+            await asyncio.sleep(0.005)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        generated = server.generated
+        await asyncio.sleep(0.05)
+        assert server.generated - generated <= 2
+        gc.collect()
+
+
+async def test_connections_are_used_again_and_a_dead_one_costs_nothing() -> None:
+    async with opened(server := FakeServer("plain")) as engine:
+        for _ in range(3):
+            await read(engine)
+        assert server.connections == 1
+        assert server.generated == 3 * 4
+        server.faults = {3: Fault("close")}
+        assert text(await read(engine)) == "The answer is four."
+        assert server.generations == 5
+
+
+async def test_a_fresh_connection_that_dies_is_an_error() -> None:
+    async with opened(FakeServer("plain", faults={0: Fault("close"), 1: Fault("close")})) as engine:
+        with pytest.raises(EngineError, match="closed the connection") as caught:
+            await read(engine)
+    assert caught.value.retry

@@ -25,7 +25,7 @@ check: .venv/.dev  ## style, types, import rules, size caps, generated pages, do
 	$(python) -m mypy
 	$(python) -m pytest tests/test_imports.py
 	$(python) scripts/docs.py --check
-	$(python) -m sphinx -q -W --keep-going docs docs/_build
+	$(python) -m sphinx -q -E -W --keep-going docs docs/_build
 
 format: .venv/.dev  ## mend the style
 	$(python) -m ruff check --fix .

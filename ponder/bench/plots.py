@@ -61,7 +61,7 @@ _STYLE: dict[str, object] = {
     "ytick.labelcolor": INK,
     "text.color": INK,
     "legend.frameon": False,
-    "hatch.linewidth": 0.8,
+    "hatch.linewidth": 1.1,
 }
 
 

@@ -203,7 +203,8 @@ def question_means(question: ArrayLike, values: ArrayLike, n: int) -> Floats:
 
 def non_inferior(change: Interval, margin: float) -> bool:
     """Say whether an accuracy change is above -margin even at its lower bound; `margin` is fixed beforehand."""
-    return change.low > -margin
+    # A bound that differs from the margin by rounding alone lies on it, not above it.
+    return change.low > -margin + 1e-9
 
 
 def questions_to_see(change: float, discordant: float, power: float = 0.8, confidence: float = 0.95) -> int:

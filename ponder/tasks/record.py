@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,6 +12,7 @@ from ponder.core.errors import nearest
 from ponder.core.judge import Item, Reference
 from ponder.core.problem import Message, MessageRole, Problem
 from ponder.tasks.shipped import FORMATS, lettered
+from ponder.text.prompts import is_chinese
 from ponder.verify.base import Base
 
 LETTERS = "ABCDEFGHIJ"
@@ -55,7 +55,7 @@ class Row:
     def _asked(self, kind: str, formatted: bool) -> tuple[Message, ...]:
         last = max(index for index, message in enumerate(self.messages) if message.role == "user")
         message = self.messages[last]
-        chinese = re.search("[一-鿿]", message.text) is not None
+        chinese = is_chinese(message.text)
         if self.choices:
             message = Message.of("user", lettered(message.text, list(self.choices)))
         if formatted:

@@ -24,6 +24,8 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\b\s*")
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _CODE = re.compile(r"```.*?(?:```|$)", re.DOTALL)
 _ASIDE = re.compile(r"(?<!\\)[(（][^()（）]*[)）]")
+_DENIES = re.compile(r"[\s*]*(?:not\b|n't\b|不是)", re.IGNORECASE)
+_EITHER_NUMBER = re.compile(r"\d[^\d=.;。；]{0,12}(?:\bor\b|或者?)[^\d=.;。；]{0,12}\d", re.IGNORECASE)
 _BARE = re.compile(r"[^\s$\\{}]+")
 _BRACE = re.compile(r"(?<!\\)[{}]")
 _MARK = re.compile(
@@ -125,6 +127,8 @@ def number(text: str) -> str | None:
         if stated is not None:
             return stated
     for line in marked(text):
+        if _DENIES.match(line) or _EITHER_NUMBER.search(normalize(line)):
+            return None
         stated = _of_statement(line)
         if stated is not None:
             return stated
@@ -174,7 +178,12 @@ def choice(text: str, letters: str = "ABCDE") -> str | None:
     else the last line that names exactly one.
     """
     text = visible(text)
+    several = re.compile(
+        rf"(?<![A-Za-z])[{letters}][)）]?\s*(?:,|、|/|&|\bor\b|\band\b|或者?|和)\s*[(（]?[{letters}](?![A-Za-z])"
+    )
     for short in (*boxes(text), *marked(text)):
+        if _DENIES.match(short) or several.search(short):
+            return None
         found = _letter(short, letters)
         if found:
             return found
@@ -222,6 +231,9 @@ _YES = (
 _NO = r"no\b|nope\b|not\b|false\b|negative\b|否|不|没有|没$|错|假(?=$|[,，。.])"
 _BEGINS = re.compile(rf"[\s*\"'“(（`#]*(?:(?P<no>{_NO})|(?P<yes>{_YES}))", re.IGNORECASE)
 _WORD = re.compile(r"(?P<yes>\b(?:yes|true)\b)|(?P<no>\b(?:no|false)\b)", re.IGNORECASE)
+_BOTH = re.compile(
+    r"\b(?:yes|no|true|false)\s*(?:/|\bor\b|\band\b)\s*(?:yes|no|true|false)\b|是[或和]否", re.IGNORECASE
+)
 _LOUD = re.compile(r"(?P<yes>\b(?:Yes|YES|TRUE)\b)|(?P<no>\b(?:No|NO|FALSE)\b)")
 
 
@@ -234,13 +246,17 @@ def yes_no(text: str) -> str | None:
     text = visible(text)
     for short in (*boxes(text), *marked(text)):
         plain = normalize(short).strip().strip("$").strip()
+        if _BOTH.search(plain):
+            return None
         found = _side(_BEGINS.match(plain)) or _side(_last(_WORD, plain))
         if found:
             return found
+    *_, line = ["", *text.strip().splitlines()]
+    if _BOTH.search(line):
+        return None
     found = _side(_BEGINS.match(text))
     if found:
         return found
-    *_, line = ["", *text.strip().splitlines()]
     ends = re.search(r"\b(?:(?P<yes>yes|true)|(?P<no>no|false))\b[\s.!*\"'”)]*$", line, re.IGNORECASE)
     return _side(ends) or _side(_last(_LOUD, text))
 

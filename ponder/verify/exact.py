@@ -42,6 +42,9 @@ class Exact(Base):
         return None
 
     def _match(self, text: str) -> str | None:
+        either = rf"{self.pattern}\s+(?:or|and)\s+(?:an?\s+)?{self.pattern}"
+        if text.endswith(("?", "？")) or re.search(either, text):
+            return None
         head = _REASON.split(text, maxsplit=1)[0]
         return self._last(head) or self._last(text)
 

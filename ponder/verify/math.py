@@ -58,7 +58,8 @@ class Math(Base):
         from math_verify import verify
 
         given = _parse(extracted)
-        return Verdict(bool(given) and verify(list(gold), list(given), timeout_seconds=None), extracted)
+        correct = bool(given) and verify(list(gold), list(given), allow_set_relation_comp=True, timeout_seconds=None)
+        return Verdict(correct, extracted)
 
 
 @lru_cache(maxsize=1024)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -54,6 +55,10 @@ class Catalogue:
         for name, source in self.sources.items():
             if source is cls or source == path:
                 return name
+        # An entry point may name a class by another module than the one it was written in.
+        for name, source in self.sources.items():
+            if name not in METHODS and isinstance(source, str) and _load(source) is cls:
+                return name
         raise OptionError(f"{cls.__qualname__} is in no method table; add an entry point, or use --plugin FILE.py")
 
     def build(self, name: str, options: Mapping[str, Value] | None = None) -> Method:
@@ -88,16 +93,30 @@ def _installed() -> dict[str, str]:
 def _load(path: str) -> type[Method]:
     module, _, name = path.partition(":")
     try:
-        return cast(type[Method], getattr(importlib.import_module(module), name))
+        found: object = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise OptionError(f"the method at {path} cannot be loaded: {error}") from error
+    if not _is_method(found):
+        raise OptionError(f"{path} is no method: it must be a frozen dataclass with needs() and solve()")
+    return cast(type[Method], found)
 
 
+def _is_method(found: object) -> bool:
+    return isinstance(found, type) and is_dataclass(found) and issubclass(found, Method) and _hashable(found)
+
+
+def _hashable(cls: type[object]) -> bool:
+    """Whether a dataclass is frozen: one that is not has `__hash__` set to None."""
+    return cls.__hash__ is not None
+
+
+@cache
 def _from_file(file: Path) -> dict[str, type[Method]]:
     """Run a plugin file and return the methods that its `METHODS = {"name": Class}` lists."""
     if not file.is_file():
         raise DataError(f"there is no plugin file {file}; --plugin takes the path of a Python file")
-    name = f"ponder_plugin_{file.stem}"
+    # Two plugins may have one file name, so the whole path is part of the module's.
+    name = f"ponder_plugin_{file.stem}_{hashlib.blake2b(bytes(file.resolve()), digest_size=4).hexdigest()}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise DataError(f"{file} is not a Python file; --plugin takes the path of a .py file")
@@ -108,6 +127,9 @@ def _from_file(file: Path) -> dict[str, type[Method]]:
     except Exception as error:  # a plugin may fail in any way; it is named, and the cause is kept
         raise DataError(f"the plugin {file} does not load: {type(error).__name__}: {error}") from error
     table: object = vars(module).get("METHODS")
-    if not isinstance(table, dict) or not all(isinstance(cls, type) for cls in table.values()):
+    if not isinstance(table, dict) or not table:
         raise DataError(f'the plugin {file} lists no methods; add METHODS = {{"name": YourMethod}} to it')
+    for key, cls in table.items():
+        if not _is_method(cls):
+            raise DataError(f"{key!r} in {file} is no method: it must be a frozen dataclass with needs() and solve()")
     return {str(key): cls for key, cls in table.items()}

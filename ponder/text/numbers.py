@@ -10,7 +10,7 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?![\d,]*\d)|\d+)(?:\.\d+)?|\.\d+"
 _POWER = r"(?:e[+-]?\d{1,4}(?![\w.])|\s*[x×*·]\s*10\s*(?:\^|\*\*)\s*\{?\s*[+-]?\d{1,4}\s*\}?)"
 _PLAIN = rf"(?:{_DIGITS})(?:{_POWER})?"
 _NUMBER = re.compile(
-    r"(?P<sign>(?<![\w).!\]}])[-+](?:\s?(?=[$€£¥₹]))?)?[$€£¥₹]?\s?(?P<minus>(?<=[$€£¥₹])-)?"
+    r"(?P<sign>(?<![\w).!\]}])[-+](?:\s?(?=[$€£¥₹]))?)?(?:[$€£¥₹](?P<minus>-)?\s?)?"
     r"(?<![A-Za-z_^.\d])(?<![A-Za-z]-)"
     rf"(?:(?P<whole>\d+)\s+(?P<over>\d+)/(?P<under>\d+)(?![\d/])"
     rf"|(?P<top>{_PLAIN})\s?/\s?(?P<bottom>\d+(?:\.\d+)?)(?![\d/])"
@@ -54,7 +54,7 @@ def normalize(text: str) -> str:
     if not text.isascii():
         text = _VULGAR.sub(lambda match: " " + unicodedata.normalize("NFKC", match[0]).replace("⁄", "/"), text)
         text = _SUPER.sub(lambda match: "^" + unicodedata.normalize("NFKC", match[0]), text)
-        text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
+        text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/").replace("°", " ")
         text = re.sub("[–—](?=[$€£¥₹]?\\d)(?<!\\d[–—])", "-", text)
     if "\\" in text or "{" in text or "~" in text:
         for pattern, plain in _LATEX:

@@ -17,8 +17,8 @@ class ThinkSplitter:
     """Splits text as it arrives. Marks may be cut anywhere, and both may come in one piece.
 
     Text that could still become a mark is held back until it is known; `flush()` gives it out at the end.
-    White space around marks belongs to neither channel: `open` and `close` are matched by their visible part,
-    and blanks that follow a mark count as markup.
+    `open` and `close` are matched by their visible part. Blanks that follow a mark belong to neither channel and count
+    as markup; blanks before a mark stay with their text, which may have been shown already.
     """
 
     def __init__(self, open: str, close: str, prefill: str = "", opened: bool = False) -> None:

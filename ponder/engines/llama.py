@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from ponder.engines.llama_wire import Decoder, check_sampling, request_body
 
 def physical_cores() -> int:
     """Return how many cores this process may use, two threads of one core counted once."""
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    allowed = os.sched_getaffinity(0) if sys.platform == "linux" else set(range(os.cpu_count() or 1))
     siblings = set()
     for cpu in allowed:
         try:
@@ -35,7 +36,8 @@ class LlamaEngine:
     """One GGUF model: `async with LlamaEngine(path) as engine`. At most `slots` streams run; more wait their turn.
 
     `context` is in tokens for each slot. `adapters` are (name, GGUF file) pairs that a call switches on by name.
-    Raises `DataError` for a file that cannot be loaded. A child that died is started anew by the next call.
+    `check` looks for noise in the weights, for a file whose hash nobody has checked. Raises `DataError` for a file that
+    cannot be loaded. A child that died is started anew by the next call.
     """
 
     def __init__(
@@ -49,10 +51,16 @@ class LlamaEngine:
         adapters: Sequence[tuple[str, str | Path]] = (),
         think: Think | None = None,
         chat_template: str = "",
+        check: bool = True,
     ) -> None:
-        files = tuple(Path(file) for _, file in adapters)
         options = ServerOptions(
-            Path(path), threads or physical_cores(), slots, context, adapters=files, chat_template=chat_template
+            Path(path),
+            physical_cores() if threads is None else threads,
+            slots,
+            context,
+            adapters=tuple(Path(file) for _, file in adapters),
+            chat_template=chat_template,
+            check=check,
         )
         self.slots = slots
         self.server = LlamaServer(options)
@@ -91,7 +99,11 @@ class LlamaEngine:
 
     async def __aenter__(self) -> Self:
         self._open = True
-        await self._ready()
+        try:
+            await self._ready()
+        except BaseException:
+            await self.server.close()
+            raise
         return self
 
     async def __aexit__(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import sys
 from typing import Any
 
@@ -23,7 +24,8 @@ def _parameters(config: dict[str, Any]) -> Any:
     # Small batches, because a stream that is left while its prompt is read stops only between two of them.
     params.n_batch = params.n_ubatch = config["batch"]
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["threads"]
-    params.warmup, params.verbosity, params.ui, params.fit_params = False, config["verbosity"], False, False
+    params.warmup, params.verbosity, params.ui, params.fit_params = False, 1, False, False
+    params.check_tensors = config["check"]  # Else a file with noise in it loads and answers rubbish.
     # The parent places every call itself. A unified cache would let one long call end all others.
     params.cache_ram_mib, params.cache_idle_slots, params.kv_unified = 0, False, False
     params.slot_save_path = config["states"] + os.sep
@@ -62,6 +64,7 @@ def _main() -> None:
         os._exit(1)
     print(json.dumps({"address": server.listening_address}), file=answer, flush=True)
     _wait_for_parent(parent)
+    shutil.rmtree(config["states"], ignore_errors=True)
     os._exit(0)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _SOCKET_PATH_LIMIT = 100
 _LEAVE_SECONDS = 5.0
+_DEATH_SECONDS = 1.0
 
 
 class Props(TypedDict):
@@ -80,7 +82,10 @@ class Event(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What the child is started with. `context` is in tokens for each slot; llama.cpp itself checks none of this."""
+    """What the child is started with; llama.cpp itself checks none of it.
+
+    `context` is in tokens for each slot. `check` reads all weights once and refuses noise: for files of unknown hash.
+    """
 
     model: Path
     threads: int
@@ -89,6 +94,7 @@ class ServerOptions:
     batch: int = 128
     adapters: tuple[Path, ...] = ()
     chat_template: str = ""
+    check: bool = True
 
     def __post_init__(self) -> None:
         require(1 <= self.threads <= 1024, self, "threads", self.threads, "1 to 1024")
@@ -124,6 +130,7 @@ class LlamaServer:
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
         self._folder: Path | None = None
+        self._patience = 0.0
 
     @property
     def alive(self) -> bool:
@@ -137,19 +144,19 @@ class LlamaServer:
             check_gguf(adapter)
         await self.close()
         try:
-            await self._start(verbosity=0)
+            await self._start()
         except BaseException:
             await asyncio.shield(self.close())
             raise
 
-    async def _start(self, verbosity: int) -> None:
+    async def _start(self) -> None:
         import aiohttp
 
         self._folder = folder = Path(tempfile.mkdtemp(prefix="ponder-", dir=_memory_folder()))
         key, socket = secrets.token_hex(16), str(folder / "llama.sock")
         if sys.platform == "win32" or len(socket.encode()) > _SOCKET_PATH_LIMIT:
             socket = ""
-        answer = await self._launch(folder, key, socket, verbosity)
+        answer = await self._launch(folder, key, socket)
         if "error" in answer:
             raise self._load_error(folder, answer)
         address = str(answer["address"])
@@ -166,7 +173,7 @@ class LlamaServer:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
         )
 
-    async def _launch(self, folder: Path, key: str, socket: str, verbosity: int) -> dict[str, object]:
+    async def _launch(self, folder: Path, key: str, socket: str) -> dict[str, object]:
         """Start the child and return the line that it prints when it is ready or has failed."""
         options = self.options
         config = {
@@ -177,10 +184,10 @@ class LlamaServer:
             "threads": options.threads,
             "adapters": [str(path) for path in options.adapters],
             "chat_template": options.chat_template,
+            "check": options.check,
             "key": key,
             "socket": socket,
             "states": str(folder),
-            "verbosity": verbosity,
         }
         child = Path(__file__).with_name("llama_child.py")
         with (folder / "log").open("wb") as log:
@@ -201,6 +208,7 @@ class LlamaServer:
             process.stdin.write(json.dumps(config).encode() + b"\n")
             await process.stdin.drain()
         line = await process.stdout.readline()
+        self._patience = _LEAVE_SECONDS
         if not line:
             return {"error": await self.obituary()}
         return cast(dict[str, object], json.loads(line))
@@ -208,9 +216,9 @@ class LlamaServer:
     def _load_error(self, folder: Path, answer: Mapping[str, object]) -> EngineError | DataError:
         if answer.get("missing"):
             return EngineError("llama.cpp is not installed; pip install 'ponder[local]'")
-        log = (folder / "log").read_text("utf-8", "replace").splitlines()
-        told = [line.strip() for line in log if "error" in line.lower() or "failed" in line.lower()]
-        reason = told[0] if told else str(answer["error"])
+        log = (folder / "log").read_text("utf-8", "replace")
+        told = re.search(r"error loading model: (.*)|(?:failed|error).*", log)
+        reason = (told[1] or told[0]).strip() if told else str(answer["error"])
         return DataError(
             f"llama.cpp cannot load {self.options.model} ({reason}); the file may be cut short or too new: "
             "get it again, or give another one"
@@ -221,7 +229,7 @@ class LlamaServer:
         if self._process is None:
             return "llama.cpp is not running"
         try:
-            async with asyncio.timeout(_LEAVE_SECONDS):
+            async with asyncio.timeout(_DEATH_SECONDS):
                 code = await self._process.wait()
         except TimeoutError:
             return "llama.cpp still runs"
@@ -235,13 +243,17 @@ class LlamaServer:
             await self._session.close()
             self._session = None
         if self._process is not None:
-            if self._process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
-            await self._process.wait()
             if self._process.stdin is not None:
                 self._process.stdin.close()
-            self._process = None
+            try:
+                # It leaves by itself when its pipe closes, unless it is still loading.
+                async with asyncio.timeout(self._patience):
+                    await self._process.wait()
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+                await self._process.wait()
+            self._process, self._patience = None, 0.0
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
@@ -290,7 +302,7 @@ class LlamaServer:
         """Open a stream and give its events; leaving the block closes the connection at once."""
         async with self._request("POST", path, body) as response:
             try:
-                yield _events(response)
+                yield self._events(response)
             finally:
                 response.close()
 
@@ -303,30 +315,36 @@ class LlamaServer:
         if self._session is None:
             raise EngineError(f"{self.options.model.name}: llama.cpp is not running; open the engine first")
         try:
-            async with self._session.request(method, path, json=body) as response:
-                if response.status != 200:
-                    raise _refusal(self.options.model.name, response.status, await response.text())
-                yield response
+            response = await self._session.request(method, path, json=body)
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise EngineError(
-                f"{self.options.model.name}: the call broke off, {await self.obituary()} ({error}); "
-                "ask again, and it is started anew",
-                retry=True,
-            ) from error
+            raise await self._broken(error) from error
+        async with response:
+            if response.status != 200:
+                raise _refusal(self.options.model.name, response.status, await response.text())
+            yield response
 
+    async def _events(self, response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
+        """Yield the JSON of each event. By hand, because a line may be longer than a stream reader takes."""
+        import aiohttp
 
-async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
-    """Yield the JSON of each event. By hand, because a line may be longer than a stream reader takes."""
-    held = bytearray()
-    async for piece in response.content.iter_any():
-        held += piece
-        while (end := held.find(b"\n")) >= 0:
-            line = bytes(held[:end]).strip()
-            del held[: end + 1]
-            if line.startswith((b"data:", b"error:")):
-                payload = line.split(b":", 1)[1].strip()
-                if payload != b"[DONE]":
-                    yield json.loads(payload)
+        held = bytearray()
+        try:
+            async for piece in response.content.iter_any():
+                held += piece
+                while (end := held.find(b"\n")) >= 0:
+                    kind, _, payload = bytes(held[:end]).strip().partition(b":")
+                    del held[: end + 1]
+                    if kind in (b"data", b"error") and payload.strip() != b"[DONE]":
+                        yield cast(Event, json.loads(payload))
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise await self._broken(error) from error
+
+    async def _broken(self, error: Exception) -> EngineError:
+        return EngineError(
+            f"{self.options.model.name}: the call broke off, {await self.obituary()} ({error}); "
+            "ask again, and it is started anew",
+            retry=True,
+        )
 
 
 def _refusal(name: str, status: int, text: str) -> EngineError:

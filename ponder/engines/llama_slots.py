@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ponder.core.errors import EngineError
 from ponder.engines.llama_server import LlamaServer
@@ -40,7 +40,8 @@ class Seat:
     shared: int = 0
     copy: _Copy | None = None
     wait_for: _Copy | None = None
-    generated: Sequence[int] = field(default_factory=list)
+    generated: Sequence[int] = ()
+    server: int = 0
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
@@ -65,20 +66,21 @@ class Slots:
         self._idle = list(range(count))
         self._waiting: list[Seat] = []
         self._copies: list[_Copy] = []
-        self._number = 0
+        self._number = self._restarts = 0
         self.reread = 0
 
     def forget(self) -> None:
         """Note that the server has been started anew and holds nothing."""
         self._held = [()] * len(self._held)
         self._copies.clear()
+        self._restarts += 1
 
     @asynccontextmanager
     async def seat(self, ids: Sequence[int]) -> AsyncIterator[Seat]:
         """Wait for a turn and yield a seat; set its `generated` to what the call added before leaving."""
         # A call that waits inside the server cannot be left at once, so all waiting is done here.
         async with self._turns:
-            seat = Seat(ids)
+            seat = Seat(ids, server=self._restarts)
             self._waiting.append(seat)
             try:
                 await asyncio.sleep(_BURST_SECONDS)  # Forks of one trunk come together.
@@ -93,7 +95,7 @@ class Slots:
         if seat.slot < 0:
             self._waiting.remove(seat)
             return
-        self._held[seat.slot] = (*seat.ids, *seat.generated)
+        self._held[seat.slot] = (*seat.ids, *seat.generated) if seat.server == self._restarts else ()
         self._idle.append(seat.slot)
 
     def _plan(self) -> None:

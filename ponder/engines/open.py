@@ -91,8 +91,9 @@ def _find_gguf(spec: str | None, options: EngineOptions) -> tuple[Path, str | No
     if spec is None:
         entry = store.best(models)
         if entry is None:
+            small = min(models, key=lambda entry: (entry.weak, entry.size))
             raise DataError(
-                f"no model is installed: get one with `ponder model get {models.names[0]}`, "
+                f"no model is installed: get one with `ponder model get {small.name}`, "
                 "or name a file, a folder or a server with --model"
             )
         why = "the best model that is installed"
@@ -133,6 +134,7 @@ async def _open_gguf(path: Path, name: str | None, options: EngineOptions) -> As
         context=options.context,
         think=options.think,
         chat_template=_read_template(options.chat_template),
+        check=name is None,
     ) as engine:
         yield Retry(engine, max(1, options.retries)), engine.slots
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from support.server import TEMPLATE, FakeServer, Fault, tokenize
+from support.server import TEMPLATE, FakeServer, Fault, tokenize, until
 
 from ponder.core.engine import Cap, Chunk, Engine, Sampling, Think
 from ponder.core.errors import EngineError, Unsupported
@@ -161,16 +161,14 @@ async def test_leaving_eight_streams_stops_them_all() -> None:
 async def test_cancelling_stops_the_server_in_any_state() -> None:
     async with opened(server := FakeServer("plain", "word " * 500, tick=0.005, faults={0: Fault("slow")})) as engine:
         waiting = asyncio.create_task(read(engine))
-        while server.streams == 0:
-            await asyncio.sleep(0.005)
+        await until(lambda: server.streams > 0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         await asyncio.sleep(0.05)
         assert server.streams == 0
         reading = asyncio.create_task(read(engine))
-        while server.generated < 5:
-            await asyncio.sleep(0.005)
+        await until(lambda: server.generated >= 5)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading

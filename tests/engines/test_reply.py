@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -234,7 +235,7 @@ def test_raw_logprobs_with_their_rivals_in_order() -> None:
 @given(st.text(alphabet="<think>/ ab\n漢", max_size=40), st.lists(st.integers(0, 40), max_size=12), st.booleans())
 def test_text_and_counts_survive_any_cut(text: str, cuts: list[int], inside: bool) -> None:
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    pieces = [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [text[a:b] for a, b in pairwise(places)]
     events = [delta(piece, [n], n) for n, piece in enumerate(pieces, 1)]
     chunks = chunks_of(*events, STOP, opened=inside)
     assert "".join(c.text for c in chunks) == text

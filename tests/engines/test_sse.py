@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,5 +61,5 @@ texts = st.binary(max_size=12).filter(lambda b: b"\n" not in b and b"\r" not in 
 def test_cuts_do_not_matter(events: list[bytes], end: bytes, cuts: list[int]) -> None:
     raw = b"".join(b"data: " + event + end + end for event in events)
     places = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
-    pieces = [raw[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [raw[a:b] for a, b in pairwise(places)]
     assert parse(*pieces) == events

@@ -26,9 +26,7 @@ SECRET = "sk-very-secret"
 async def failing(fault: Fault, **options: object) -> EngineError:
     async with FakeServer("plain", faults={0: fault}) as server, OpenAIEngine(server.url, **options) as engine:  # type: ignore[arg-type]
         with pytest.raises(EngineError) as caught:
-            async with engine.stream(ASK, Sampling()) as chunks:
-                async for _ in chunks:
-                    pass
+            await Run(engine).generate(ASK)
     error = caught.value
     assert "127.0.0.1" in str(error)
     assert "\n" not in str(error)

@@ -141,7 +141,7 @@ def bench(
     """
     from ponder.tasks import load_task
 
-    models = engine_args(**engine)
+    models = engine_args(concurrency, **engine)
     table = catalogue(plugin)
     methods = build_methods(method_list, table, options)
     if max_cost is not None and price_spec is None:

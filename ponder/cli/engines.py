@@ -108,8 +108,8 @@ class EngineKwargs(TypedDict):
     chat_template: Path | None
 
 
-def engine_args(**given: Unpack[EngineKwargs]) -> EngineArgs:
-    """Collect what the shared options said."""
+def engine_args(concurrency: int | None = None, **given: Unpack[EngineKwargs]) -> EngineArgs:
+    """Collect what the shared options said; `concurrency` is how many calls a server may get at once."""
     from ponder.engines.open import EngineOptions
 
     return EngineArgs(
@@ -123,5 +123,6 @@ def engine_args(**given: Unpack[EngineKwargs]) -> EngineArgs:
             key_env=given["key_env"],
             dialect=given["dialect"],
             chat_template=given["chat_template"],
+            concurrency=concurrency,
         ),
     )

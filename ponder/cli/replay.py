@@ -1,0 +1,107 @@
+"""`ponder replay`: run methods on recorded traces."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from ponder.cli.output import console, percent, print_json, results_table
+
+
+@click.command()
+@click.argument("traces", type=click.Path(path_type=Path))
+@click.option(
+    "--methods",
+    "method_list",
+    default="sample,self_consistency",
+    show_default=True,
+    help="Methods, options after a colon. Those that vote take all samples unless n is given.",
+)
+@click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="An option for every method that has it.")
+@click.option(
+    "--grading",
+    type=click.Choice(["recorded", "ponder"]),
+    default="recorded",
+    show_default=True,
+    help="Right or wrong as the source says, or as our verifier judges.",
+)
+@click.option(
+    "--verifier",
+    metavar="NAME",
+    help="math, number, choice, yes_no, exact or boxed. Default: math; for replies that the source did not grade, boxed.",
+)
+@click.option("--by", metavar="FIELD", help="Compare the subsets of samples that this field tells apart.")
+@click.option("--common", is_flag=True, help="Only problems that have samples in every subset.")
+@click.option(
+    "--disagreements", is_flag=True, help="List every sample that the source and our verifier grade otherwise."
+)
+@click.option("--limit", type=click.IntRange(1), help="Problems to read.")
+@click.option("--baseline", metavar="METHOD", help="What savings are compared with. Default: sample.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="Loss of accuracy that still counts as equal.",
+)
+@click.option(
+    "--plugin",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Python file with METHODS = {name: class}.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
+def replay(
+    traces: Path,
+    method_list: str,
+    options: tuple[str, ...],
+    grading: Literal["recorded", "ponder"],
+    verifier: str | None,
+    by: str | None,
+    common: bool,
+    disagreements: bool,
+    limit: int | None,
+    baseline: str | None,
+    margin: float,
+    plugin: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Run methods on the recorded replies of TRACES, a .jsonl or .jsonl.gz file, without any model.
+
+    Example: ponder replay traces.jsonl.gz --methods sample,self_consistency:n=8
+    """
+    from ponder.bench.graded import verifier_of
+    from ponder.bench.replay import ReplayPlan, plan_methods
+    from ponder.bench.replay import replay as run_replay
+    from ponder.bench.replayed import disagreements_table, notes, replay_json, rows_of
+    from ponder.methods import catalogue
+
+    plan = ReplayPlan(
+        traces,
+        plan_methods(method_list, catalogue(plugin), options),
+        grading,
+        verifier_of(verifier) if verifier else None,
+        by,
+        common,
+        limit,
+        disagreements,
+    )
+    result = asyncio.run(run_replay(plan))
+    rows = rows_of(result, baseline, margin)
+    if as_json:
+        print_json(replay_json(plan, result, rows))
+        return
+    out = console()
+    out.print(results_table(rows, f"{traces.name}: {result.problems:,} problems"))
+    for row in rows:
+        pass_at = ", ".join(f"pass@{k} {percent(share)}" for k, share in row.pass_at.items() if k != "1")
+        if pass_at:
+            out.print(f"{row.label}: {pass_at}", soft_wrap=True)
+    for note in notes(plan, result):
+        out.print(note, soft_wrap=True)
+    if plan.disagreements and result.disagreements:
+        out.print(disagreements_table(result.disagreements))

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+
+from ponder.bench.specs import build_methods, label_of, parse_options, split_specs
+from ponder.core.errors import OptionError
+from ponder.methods import catalogue
+from ponder.methods.prompt.chain_of_draft import ChainOfDraft
+from ponder.methods.vote.sample import Sample
+from ponder.methods.vote.self_consistency import SelfConsistency
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("gsm8k", ["gsm8k"]),
+        ("gsm8k,svamp", ["gsm8k", "svamp"]),
+        ("gsm8k, svamp ,", ["gsm8k", "svamp"]),
+        ("arithmetic:level=3,language=zh", ["arithmetic:level=3,language=zh"]),
+        ("gsm8k,arithmetic:level=3,language=zh,svamp", ["gsm8k", "arithmetic:level=3,language=zh", "svamp"]),
+        ("a:x=1,b:x=2", ["a:x=1", "b:x=2"]),
+        ("reasoning_gym:chain_sum,size=50", ["reasoning_gym:chain_sum,size=50"]),
+        ("", []),
+    ],
+)
+def test_commas_part_entries_but_not_their_options(text: str, parts: list[str]) -> None:
+    assert split_specs(text) == parts
+
+
+def test_options_reach_into_inner_methods() -> None:
+    assert parse_options(["n=8", "inner=sample", "inner.cot=true"]) == {
+        "n": "8",
+        "inner": {"method": "sample", "cot": "true"},
+    }
+
+
+@pytest.mark.parametrize("pair", ["n", "=3", ""])
+def test_a_misshapen_option_is_refused(pair: str) -> None:
+    with pytest.raises(OptionError, match="KEY=VALUE"):
+        parse_options([pair])
+
+
+def test_methods_are_built_with_their_options() -> None:
+    methods = build_methods("sample,self_consistency:n=3,chain_of_draft", catalogue())
+    assert list(methods.values()) == [Sample(), SelfConsistency(n=3), ChainOfDraft()]
+    assert list(methods) == ["sample", "self_consistency(n=3)", "chain_of_draft"]
+
+
+def test_a_common_option_goes_to_the_methods_that_have_it() -> None:
+    methods = build_methods("sample,chain_of_draft", catalogue(), ["words=7"])
+    assert list(methods.values()) == [Sample(), ChainOfDraft(words=7)]
+
+
+def test_an_own_option_wins_over_a_common_one() -> None:
+    (method,) = build_methods("chain_of_draft:words=3", catalogue(), ["words=7"]).values()
+    assert method == ChainOfDraft(words=3)
+
+
+def test_an_option_that_no_method_has_is_refused_with_the_nearest() -> None:
+    with pytest.raises(OptionError, match=r"'wrds'; did you mean 'words'\?"):
+        build_methods("sample,chain_of_draft", catalogue(), ["wrds=7"])
+
+
+def test_an_unknown_method_is_refused_with_the_nearest() -> None:
+    with pytest.raises(OptionError, match=r"no method 'chain_of_drafts'; did you mean 'chain_of_draft'\?"):
+        build_methods("chain_of_drafts", catalogue())
+
+
+def test_an_option_out_of_range_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"words = 0 is out of range"):
+        build_methods("chain_of_draft:words=0", catalogue())
+
+
+def test_naming_a_method_twice_is_refused_but_not_two_settings_of_it() -> None:
+    assert len(build_methods("self_consistency:n=2,self_consistency:n=3", catalogue())) == 2
+    with pytest.raises(OptionError, match="twice"):
+        build_methods("sample,sample", catalogue())
+
+
+def test_no_method_at_all_is_refused() -> None:
+    with pytest.raises(OptionError, match="no method is named"):
+        build_methods(" , ", catalogue())
+
+
+def test_labels_show_what_differs_from_the_default() -> None:
+    known = catalogue()
+    assert label_of(Sample(), known) == "sample"
+    assert label_of(ChainOfDraft(words=3), known) == "chain_of_draft(words=3)"
+    nested = SelfConsistency(n=3, inner=ChainOfDraft(words=2))
+    assert label_of(nested, known) == "self_consistency(n=3, inner=chain_of_draft(words=2))"

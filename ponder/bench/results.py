@@ -6,13 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ponder.bench.prices import Price
 from ponder.bench.store import Record, Store
 from ponder.bench.summary import Arm, Attempt, Row, summarize
 from ponder.core.config import Value
 from ponder.core.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from ponder.bench.report import ReportData
 
 SCHEMA = 1
 """Of the JSON that `bench`, `replay` and `compare` print; see `docs/json.md`."""
@@ -92,6 +95,31 @@ def rows_of(arms: dict[str, dict[str, Arm]], *, baseline: str | None, margin: fl
         base = pick_baseline(labels, baseline)
         rows += summarize(by_method, base, margin=margin, price=price, constants=constants)
     return rows
+
+
+def report_data(store: Store, info: RunInfo, rows: Sequence[Row], notes: Sequence[str] = ()) -> ReportData:
+    """Collect what the report of a run shows: its rows, its lengths, and as many of its traces as a page holds."""
+    from ponder import __version__
+    from ponder.bench.plots import Lengths
+    from ponder.bench.report import ReportData
+    from ponder.bench.traces import choose, view
+
+    arms = read_arms(store, info)
+    attempts = sum(len(arm) for by_method in arms.values() for arm in by_method.values())
+    return ReportData(
+        model=info.model,
+        rows=rows,
+        lengths={
+            task: [Lengths.of(label, arm) for label, arm in by_method.items()] for task, by_method in arms.items()
+        },
+        traces=[view(record) for record in choose(store.records(traces=True), attempts)],
+        attempts=attempts,
+        weak=info.weak,
+        settings=info.sampling,
+        folder=str(info.folder),
+        notes=notes,
+        version=__version__,
+    )
 
 
 def export_jsonl(store: Store, path: Path) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ponder.bench.prices import Price
-from ponder.bench.results import SCHEMA, RunInfo, export_jsonl, read_arms, rows_of
+from ponder.bench.results import SCHEMA, RunInfo, export_jsonl, read_arms, report_data, rows_of
 from ponder.bench.runner import Outcome
 from ponder.bench.session import folders
 from ponder.bench.store import Store
@@ -35,7 +35,7 @@ def finish_run(
     rows = rows_of(arms, baseline=baseline, margin=margin, price=price)
     others = [row for path in folders(beside) for row in _rows_beside(path, list(arms), margin, price)]
     export_jsonl(store, info.folder / "attempts.jsonl")
-    page = _write_report(store, info, [*rows, *others], margin) if report and rows else None
+    page = _write_report(store, info, outcome, [*rows, *others]) if report and rows else None
     if as_json:
         print_json(run_json(info, outcome, [*rows, *others]))
         return
@@ -68,9 +68,11 @@ def saving_sentence(row: Row) -> str | None:
     """Return what a method saved and what that cost, in one sentence."""
     if row.label == row.baseline or row.saving is None or row.saving_interval is None:
         return None
-    verb = "saves" if row.saving >= 0 else "spends"
-    text = f"{row.task}: {row.label} {verb} {percent(abs(row.saving))} of the tokens of {row.baseline}"
-    text += f" {interval(row.saving_interval)}" if row.saving >= 0 else " more"
+    if row.saving >= 0:
+        saved = f"saves {percent(row.saving)} of the tokens of {row.baseline} {interval(row.saving_interval)}"
+    else:
+        saved = f"takes {1 - row.saving:.2f} times the tokens of {row.baseline}"
+    text = f"{row.task}: {row.label} {saved}"
     if row.accuracy_change is not None and row.accuracy_change_interval is not None:
         text += (
             f" at {percent(row.accuracy_change, signed=True)} accuracy {interval(row.accuracy_change_interval, True)}"
@@ -113,8 +115,8 @@ def _rows_beside(path: Path, tasks: list[str], margin: float, price: Price | Non
         return rows_of(arms, baseline=None, margin=margin, price=price)
 
 
-def _write_report(store: Store, info: RunInfo, rows: Sequence[Row], margin: float) -> Path:
+def _write_report(store: Store, info: RunInfo, outcome: Outcome | None, rows: Sequence[Row]) -> Path:
     from ponder.bench.report import build_report
-    from ponder.cli.reporting import report_data
 
-    return build_report(report_data(store, info, rows, margin), info.folder)
+    notes = [f"The run stopped early: {outcome.stopped}."] if outcome is not None and outcome.stopped else []
+    return build_report(report_data(store, info, rows, notes), info.folder)

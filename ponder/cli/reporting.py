@@ -1,1 +1,0 @@
-"""From a run's file to what the report shows."""

@@ -210,6 +210,11 @@ class VLLM(SelfRun):
         """Return all fields, and ask for token ids."""
         return {**super().sampling(sampling), "return_token_ids": True}
 
+    def completion(self, model: str, prompt: str | list[int] | list[int | str], sampling: Sampling) -> Json:
+        """Return the body of a raw call; a rendered text holds its mark of beginning already."""
+        body = super().completion(model, prompt, sampling)
+        return {**body, "add_special_tokens": False} if isinstance(prompt, str) else body
+
     def thinking(self, thinking: Thinking | None) -> Json:
         """Return the switch and the budget; an effort has a field of its own."""
         if thinking is not None and thinking.mode == "effort":

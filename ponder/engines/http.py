@@ -78,7 +78,7 @@ class Client:
         self._key = _read_key(key_env)
         self._proxy = getproxies().get(parts.scheme) if not proxy_bypass(parts.hostname) else None
         if self._proxy and not self._proxy.startswith(("http://", "https://")):
-            raise OptionError(f"{parts.scheme}_proxy names a proxy that is not http; unset it, or add the host to no_proxy")
+            raise OptionError(f"{parts.scheme}_proxy names a proxy that is not http; unset it, or set no_proxy")
         self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from ponder.core.errors import DataError, EngineError, OptionError
 from ponder.core.problem import Message, Prompt
 from ponder.engines.dialects import Dialect, dialect_named, dialect_of_host
 from ponder.engines.http import Client, Json, as_count, as_list, as_object, as_text
-from ponder.engines.render import ByLlamaCpp, ByTemplate, ByVLLM, Renderer
+from ponder.engines.render import ByLlamaCpp, ByTemplate, ByVLLM, Renderer, llama_cpp_encode
 from ponder.engines.template import MARKS, ChatTemplate
 
 _QUESTION = Prompt((Message.of("user", "?"),))
@@ -45,7 +45,9 @@ async def probe(client: Client, root: str, wanted: Wanted) -> Server:
         dialect = dialect_named(wanted.dialect) if wanted.dialect != "auto" else known or Dialect()
         if wanted.model:
             # A service is not asked: its list of models is long, and its first reply tells about the key.
-            return _with_template(Server(wanted.model, dialect, dialect.caps, wanted.think or Think()), wanted)
+            return _with_template(
+                client, root, Server(wanted.model, dialect, dialect.caps, wanted.think or Think()), wanted
+            )
     entries = await _models(client)
     model = wanted.model or _only(client, entries)
     entry = next((entry for entry in entries if entry.get("id") == model), entries[0] if entries else {})
@@ -60,7 +62,7 @@ async def probe(client: Client, root: str, wanted: Wanted) -> Server:
         server = await _llama_cpp(client, root, server, wanted)
     elif dialect.name == "vllm":
         server = await _vllm(client, root, server, wanted)
-    return _with_template(server, wanted)
+    return _with_template(client, root, server, wanted)
 
 
 async def _try(client: Client, url: str, body: Json | None = None) -> Json:
@@ -111,18 +113,19 @@ async def _llama_cpp(client: Client, root: str, server: Server, wanted: Wanted) 
         caps.discard(Cap.THINKING)
     renderer = ByLlamaCpp(client, root, server.dialect, wanted.think.open if wanted.think else marks[0])
     think = wanted.think
-    if think is None:
+    if think is None and wanted.template is None:
         think = Think(*marks, opened=bool(marks[0]) and (await renderer.render(_QUESTION)).opened)
     settings = as_object(props.get("default_generation_settings"))
     length = as_count(settings.get("n_ctx")) or server.context_length
-    return Server(server.model, server.dialect, frozenset(caps), think, length, renderer)
+    return Server(server.model, server.dialect, frozenset(caps), think or Think(), length, renderer)
 
 
 async def _vllm(client: Client, root: str, server: Server, wanted: Wanted) -> Server:
     """A mark that the tokenizer holds as one token is a mark of this model: vLLM does not show the template."""
     question: Json = {"model": server.model, "add_special_tokens": False}
     if not await _try(client, root + "/tokenize", {**question, "prompt": "?"}):
-        return Server(server.model, server.dialect, server.caps - {Cap.PREFILL}, server.think, server.context_length)
+        lost = {Cap.PREFILL, Cap.TOKEN_IDS}
+        return Server(server.model, server.dialect, server.caps - lost, server.think, server.context_length)
     think = wanted.think
     for opening, closing in MARKS:
         if think is None:
@@ -139,7 +142,7 @@ async def _vllm(client: Client, root: str, server: Server, wanted: Wanted) -> Se
     return Server(server.model, server.dialect, server.caps, think, server.context_length, renderer)
 
 
-def _with_template(server: Server, wanted: Wanted) -> Server:
+def _with_template(client: Client, root: str, server: Server, wanted: Wanted) -> Server:
     """Add what the user's own chat template makes possible; it comes before the server's."""
     if wanted.template is None:
         return server
@@ -147,7 +150,8 @@ def _with_template(server: Server, wanted: Wanted) -> Server:
         think = wanted.think or wanted.template.think()
     except DataError as error:
         raise OptionError(str(error)) from None
-    renderer = ByTemplate(wanted.template, think.open)
+    encode = llama_cpp_encode(client, root) if server.dialect.name == "llama.cpp" else None
+    renderer = ByTemplate(wanted.template, think.open, encode)
     caps = (server.caps | {Cap.PREFILL}) - {Cap.TOKEN_IDS}
     return Server(server.model, server.dialect, caps, think, server.context_length, renderer)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import NamedTuple, Protocol
 
 from ponder.core.errors import EngineError, Unsupported
@@ -13,6 +13,7 @@ from ponder.engines.http import Client, Json, as_list, as_text
 from ponder.engines.template import ChatTemplate, ends_open, template_options
 
 RawPrompt = str | list[int] | list[int | str]
+Encode = Callable[[str], Awaitable[list[int]]]
 _KEPT = 256
 
 
@@ -32,16 +33,17 @@ class Renderer(Protocol):
 
 
 class ByTemplate:
-    """Renders with the chat template that the user named. The prompt is text, so token ids are not used."""
+    """Renders with the chat template that the user named. The prompt is text, so no token ids are continued from."""
 
-    def __init__(self, template: ChatTemplate, opening: str) -> None:
-        self._template, self._opening = template, opening
+    def __init__(self, template: ChatTemplate, opening: str, encode: Encode | None = None) -> None:
+        self._template, self._opening, self._encode = template, opening, encode
 
     async def render(self, prompt: Prompt) -> Raw:
-        """Render on this side; nothing is sent."""
+        """Render on this side; `encode` is for servers that would put a second mark of beginning before text."""
         refuse_pictures(prompt)
         head = self._template.render(prompt)
-        return Raw(head + prompt.prefill, ends_open(head, self._opening))
+        whole = head + prompt.prefill
+        return Raw(whole if self._encode is None else await self._encode(whole), ends_open(head, self._opening))
 
 
 class ByVLLM:
@@ -114,6 +116,17 @@ class ByLlamaCpp:
         if isinstance(prompt.prefill_ids[0], str):
             mixed[:2] = [head + prompt.prefill_ids[0]]
         return Raw(mixed, opened)
+
+
+def llama_cpp_encode(client: Client, root: str) -> Encode:
+    """Return what encodes text at llama.cpp with its control marks, and puts nothing before it."""
+
+    async def encode(text: str) -> list[int]:
+        body: Json = {"content": text, "add_special": False, "parse_special": True}
+        answer = await client.ask(root + "/tokenize", body)
+        return [i for i in as_list((answer or {}).get("tokens")) if isinstance(i, int)]
+
+    return encode
 
 
 def refuse_pictures(prompt: Prompt) -> None:

@@ -147,6 +147,8 @@ class FakeServer:
         if self.dialect == "llama.cpp" and path == "/props":
             settings = {"n_ctx": 2048}
             return web.json_response({"default_generation_settings": settings, "chat_template": TEMPLATE})
+        if self.dialect == "llama.cpp" and path == "/tokenize":
+            return web.json_response({"tokens": self.vocabulary.ids(body["content"])})
         if self.dialect == "llama.cpp" and path == "/apply-template":
             return web.json_response({"prompt": self.render(body["messages"])})
         return web.json_response({"error": {"message": f"no route {path}"}}, status=404)

@@ -9,13 +9,13 @@ import math
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
 
 from ponder.core.engine import Cap, Chunk, Logprob, Sampling, StreamFinish, Think, Usage
 from ponder.core.errors import TapeMiss
-from ponder.core.problem import Prompt
+from ponder.core.problem import Problem, Prompt
 from ponder.text.think import ThinkSplitter
 
 
@@ -82,7 +82,8 @@ class Along:
     A prompt without prefill opens the next thought. One whose prefill is a beginning of a thought continues it. One
     whose prefill begins so and then goes on in words of its own is a question on the side, or a thought that was
     stopped: the recorded probe nearest at or before that place answers it. Raises `TapeMiss` where nothing was
-    recorded: too many thoughts are asked for, or no probe lies before the place.
+    recorded: too many thoughts are asked for, no probe lies before the place, or, where `problem` is given, a prompt
+    asks something else or asks it in other words.
     """
 
     def __init__(
@@ -91,7 +92,9 @@ class Along:
         *,
         name: str = "along",
         think: Think = Think("<think>", "</think>"),  # noqa: B008 (frozen)
+        problem: Problem | None = None,
     ) -> None:
+        self._plain = None if problem is None else Prompt.of(problem)
         self._tracks = [_Track(thought) for thought in thoughts]
         self._name, self._think = name, think
         self._opened = 0
@@ -115,6 +118,11 @@ class Along:
     @asynccontextmanager
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
         """Open the next thought, continue one, or answer a probe."""
+        if self._plain is not None and replace(prompt, prefill="", prefill_ids=()) != self._plain:
+            raise TapeMiss(
+                f"{self._name}: they answer the plain question, and this method asks in words or with settings of its "
+                f"own; replay methods that leave the question as it is"
+            )
         track, place = self._find(prompt.prefill, sampling)
         splitter = ThinkSplitter(self._think.open, self._think.close, prompt.prefill, track.thought.opened)
         if place < len(prompt.prefill):

@@ -55,7 +55,7 @@ def read_pairs(path: Path) -> Iterator[Pair]:
             reference = Reference(str(row["gold"]), "" if data is None else json.dumps(data, ensure_ascii=False))
             pair = Pair(str(row["verifier"]), str(row["answer"]), reference, bool(row["right"]))
             _KINDS[pair.kind]
-        except (ValueError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}, line {number} is no pair of a reply and a reference ({error!r})") from None
         yield pair
 

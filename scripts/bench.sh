@@ -16,4 +16,4 @@ fi
 
 exec $ponder bench gsm8k,svamp,arithmetic --methods sample,concise_cot,chain_of_draft,no_thinking \
     --model "$MODEL" --limit "${LIMIT:-20}" --max-tokens 512 --max-tokens-total "${TOKENS:-25000}" \
-    --out "runs/bench-$MODEL" --resume
+    --out "runs/bench-$MODEL"

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from click.testing import CliRunner
 import ponder
 from ponder.bench.summary import Row
 from ponder.cli import COMMANDS, cli
+from ponder.engines.echo import Echo
+from ponder.engines.tape import Recorder
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -25,6 +28,14 @@ PAGES = sorted(
 )
 FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
+RUNNER = """
+import ast, asyncio, inspect, sys
+page = {"__name__": "page"}
+ending = eval(compile(sys.argv[1], "page", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), page)
+if inspect.iscoroutine(ending):
+    asyncio.run(ending)
+"""
+"""Runs a page that may await at its top, as a notebook would."""
 FIELD = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
 
 
@@ -50,9 +61,9 @@ def section(heading: str) -> set[str]:
 
 @pytest.mark.parametrize("path", [p for p in PAGES if fences(p, "python")], ids=name_of)
 def test_the_python_of_a_page_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
-    script = tmp_path / "page.py"
-    script.write_text("\n".join(fences(path, "python")), encoding="utf-8")
-    done = subprocess.run([sys.executable, "-W", "error", str(script)], cwd=tmp_path, capture_output=True, text=True)
+    code = "\n".join(fences(path, "python"))
+    run = [sys.executable, "-W", "error", "-c", RUNNER, code]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -190,3 +201,40 @@ def test_methods_and_tasks_print_what_the_page_says() -> None:
     assert isinstance(works, list)
     assert set(works[0]) == section("## `methods`")
     assert works[0]["works"] is True
+
+
+def test_show_and_report_print_what_the_page_says(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    ponder_json("bench", "arithmetic", "--model", "echo", "--limit", "1", "--methods", "sample", "--out", str(out))
+    (line,) = (out / "attempts.jsonl").read_text(encoding="utf-8").splitlines()
+    shown = ponder_json("show", str(out), json.loads(line)["id"])
+    assert isinstance(shown, list)
+    assert set(shown[0]) == {"method", "seed", "question", "reference", "solution", "calls"}
+    assert set(shown[0]["calls"][0]) == section("### A call")
+    again = ponder_json("report", str(out))
+    assert isinstance(again, dict)
+    assert set(again["run"]) <= section("### `run`")
+    assert [set(row) for row in again["rows"]] == [section("### `rows`")]
+
+
+def test_models_print_what_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PONDER_CACHE", str(tmp_path))
+    models = ponder_json("model", "list")
+    assert isinstance(models, list)
+    assert all(set(model) == section("## `model`") for model in models)
+    gone = ponder_json("model", "remove", models[-1]["name"])
+    assert gone == {"name": models[-1]["name"], "removed": False}
+
+
+async def test_tapes_print_what_the_page_says(tmp_path: Path) -> None:
+    path = tmp_path / "calls.tape"
+    with closing(Recorder(Echo(), path)) as engine:
+        await ponder.solve("sample", "What is 2 + 3?", engine)
+    found = ponder_json("tape", "info", str(path))
+    assert isinstance(found, dict)
+    assert set(found) == section("### `tape info`")
+    assert found["calls"] == 1
+    gone = ponder_json("tape", "purge", "--all", str(path))
+    assert isinstance(gone, dict)
+    assert set(gone) == section("### `tape purge`")
+    assert (gone["purged"], gone["left"]) == (1, 0)

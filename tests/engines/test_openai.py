@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ from support.server import TEMPLATE, FakeServer, Fault, tokenize, until
 
 from ponder.core.engine import Cap, Chunk, Engine, Sampling, Think
 from ponder.core.errors import EngineError, Unsupported
-from ponder.core.problem import Message, Prompt
+from ponder.core.problem import Image, Message, Problem, Prompt, Text, Thinking, Tool, ToolCall
 from ponder.core.run import Run
 from ponder.engines.openai import OpenAIEngine
 
@@ -194,3 +196,175 @@ async def test_a_fresh_connection_that_dies_is_an_error() -> None:
         with pytest.raises(EngineError, match="closed the connection") as caught:
             await read(engine)
     assert caught.value.retry
+
+
+TOOL = Tool("add", '{"type": "function", "function": {"name": "add", "parameters": {}}}')
+CALL = {"id": "c1", "name": "add", "arguments": '{"a": 2, "b": 2}'}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_tools_are_offered_and_called(dialect: str) -> None:
+    async with opened(server := FakeServer(dialect, "Let me see.", tools=(CALL,))) as engine:
+        chunks = await read(engine, Prompt(ASK.messages, (TOOL,)))
+    assert server.body["tools"] == [{"type": "function", "function": {"name": "add", "parameters": {}}}]
+    assert chunks[-1].tool_calls == (ToolCall("c1", "add", '{"a": 2, "b": 2}'),)
+    assert chunks[-1].finish == "tool_calls"
+    assert text(chunks) == "Let me see."
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_the_limit_ends_a_reply(dialect: str) -> None:
+    async with opened(server := FakeServer(dialect, THOUGHT)) as engine:
+        call = await Run(engine, sampling=Sampling(max_tokens=3)).generate(ASK)
+    assert (call.finish, call.tokens, server.generated) == ("length", 3, 3)
+    assert call.thinking == "two and"
+
+
+@pytest.mark.parametrize(("dialect", "told"), [("plain", None), ("vllm", " make"), ("llama.cpp", " make")])
+@pytest.mark.parametrize("prefill", ["", "<think>two"])
+async def test_a_stop_string_ends_a_reply_and_is_named_where_the_server_does(
+    dialect: str, told: str | None, prefill: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jinja"
+    path.write_text(TEMPLATE)
+    options = {"chat_template": path} if dialect == "plain" else {}
+    async with opened(server := FakeServer(dialect, THOUGHT), **options) as engine:
+        call = await Run(engine).generate(ASK + prefill, stop=("nothing", " make"))
+    assert server.body["stop"] == ["nothing", " make"]
+    assert prefill + call.text == "<think>two and two"
+    assert (call.finish, call.matched_stop) == ("stop", told)
+    assert call.tokens == server.generated
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("prefill", ["", "<think>two"])
+async def test_log_probabilities_come_with_their_tokens(dialect: str, prefill: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.jinja"
+    path.write_text(TEMPLATE)
+    options = {"chat_template": path} if dialect == "plain" else {}
+    async with opened(server := FakeServer(dialect, THOUGHT), **options) as engine:
+        call = await Run(engine).generate(ASK + prefill, logprobs=1)
+    assert "".join(entry.token for entry in call.logprobs) == call.text
+    assert len(call.logprobs) == call.tokens == server.generated
+    assert all(entry.top[0] == (entry.token, -0.5) for entry in call.logprobs)
+
+
+async def test_log_probabilities_that_do_not_come_are_an_error() -> None:
+    async with opened(FakeServer("llama.cpp", parser="reasoning_content")) as engine:
+        with pytest.raises(Unsupported, match="adapters"):
+            await read(engine, sampling=Sampling(adapters=(("a", 1.0),)))
+        assert text(await read(engine, sampling=Sampling(logprobs=1))) == "The answer is four."
+    silent = FakeServer("plain", "The answer.")
+    silent.logprobs = False
+    async with opened(silent) as engine:
+        with pytest.raises(EngineError, match="asked for log-probabilities and sent none"):
+            await read(engine, sampling=Sampling(logprobs=1))
+
+
+@pytest.mark.parametrize("group", [2, 5])
+@pytest.mark.parametrize("prefill", ["", "<think>two"])
+async def test_events_of_several_tokens_are_counted_in_full(group: int, prefill: str) -> None:
+    async with opened(server := FakeServer("vllm", THOUGHT, group=group)) as engine:
+        run = Run(engine)
+        call = await run.generate(ASK + prefill)
+        assert call.thinking == "two and two make four".removeprefix(prefill.removeprefix("<think>"))
+        assert call.exact
+        assert call.tokens == server.generated
+        seen = 0
+        async with engine.stream(ASK + prefill, Sampling(max_tokens=400)) as chunks:
+            async for chunk in chunks:
+                seen += chunk.tokens
+        assert seen == call.tokens
+
+
+async def test_a_server_without_usage_is_an_estimate() -> None:
+    async with opened(server := FakeServer("plain", THOUGHT, usage=False, group=3)) as engine:
+        call = await Run(engine).generate(ASK)
+    assert not call.exact
+    assert call.tokens == -(-server.generated // 3)
+
+
+async def test_a_count_at_the_end_is_split_by_what_was_seen() -> None:
+    async with opened(server := FakeServer("plain", THOUGHT, group=3)) as engine:
+        call = await Run(engine).generate(ASK)
+    assert call.exact
+    assert call.tokens == server.generated == 11
+    assert 0 < call.answer_tokens < call.think_tokens + 4
+
+
+@pytest.mark.parametrize(
+    ("dialect", "field", "value"),
+    [
+        ("plain", "reasoning_effort", "low"),
+        ("vllm", "reasoning_effort", "low"),
+        ("llama.cpp", "chat_template_kwargs", {"reasoning_effort": "low"}),
+    ],
+)
+async def test_effort_reaches_the_server(dialect: str, field: str, value: object) -> None:
+    async with opened(server := FakeServer(dialect)) as engine:
+        await read(engine, Prompt(ASK.messages, thinking=Thinking.effort("low")))
+    assert server.body[field] == value
+
+
+async def test_thinking_off_means_that_no_thought_was_opened() -> None:
+    async with opened(server := FakeServer("vllm", "The answer is four.", opened=True)) as engine:
+        chunks = await read(engine, Prompt(ASK.messages, thinking=Thinking.off()))
+    assert server.body["chat_template_kwargs"]["enable_thinking"] is False
+    assert text(chunks, "answer") == "The answer is four."
+
+
+async def test_a_response_format_goes_with_a_chat_or_a_closed_thought() -> None:
+    schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    asked = Prompt(ASK.messages, response_format=json.dumps(schema))
+    for dialect in DIALECTS:
+        async with opened(server := FakeServer(dialect, "<think>a</think>{}")) as engine:
+            await read(engine, asked)
+            assert server.body["response_format"] == schema
+            if dialect == "plain":
+                continue
+            await read(engine, asked + "<think>a</think>")
+            if dialect == "vllm":
+                assert server.body["response_format"] == schema
+            else:
+                assert server.body["json_schema"] == {"type": "object"}
+            generations = server.generations
+            with pytest.raises(Unsupported, match="close the thought first"):
+                await read(engine, asked + "<think>a")
+            assert server.generations == generations
+
+
+async def test_pictures_and_earlier_reasoning_go_over_the_wire() -> None:
+    earlier = Message("assistant", (Text("4"),), reasoning="two and two")
+    picture = Message("user", (Text("and this?"), Image("data:image/png;base64,AA==")))
+    async with opened(server := FakeServer("vllm")) as engine:
+        await read(engine, Prompt((*ASK.messages, earlier, picture)))
+    assert server.body["messages"][1] == {"role": "assistant", "content": "4", "reasoning": "two and two"}
+    assert server.body["messages"][2]["content"][1]["image_url"] == {"url": "data:image/png;base64,AA=="}
+
+
+async def test_a_run_through_a_method_costs_what_was_generated() -> None:
+    from ponder.methods.vote.sample import Sample
+
+    async with opened(server := FakeServer("vllm", THOUGHT)) as engine:
+        run = Run(engine)
+        solution = await Sample().solve(Problem.of("2+2?"), run)
+    assert solution.answer == "The answer is four."
+    assert solution.thinking == "two and two make four"
+    assert run.trace.tokens == server.generated
+
+
+async def test_a_deadline_leaves_the_stream_and_bills_what_was_read() -> None:
+    async with opened(server := FakeServer("vllm", "word " * 500, tick=0.005)) as engine:
+        run = Run(engine, deadline=time.monotonic() + 0.15, sampling=Sampling(max_tokens=400))
+        call = await run.generate(ASK)
+        await asyncio.sleep(0.05)
+    assert call.finish == "deadline"
+    assert call.tokens <= server.generated <= call.tokens + 2
+    assert call.prompt_tokens == len(tokenize("<|user|>2+2?<|assistant|>"))
+
+
+async def test_a_budget_cuts_a_stream() -> None:
+    async with opened(server := FakeServer("llama.cpp", "word " * 50)) as engine:
+        run = Run(engine, budget=7)
+        call = await run.generate(ASK)
+    assert (call.finish, call.tokens, server.generated) == ("budget", 7, 7)

@@ -61,7 +61,8 @@ async def until(condition: Callable[[], bool]) -> None:
 class FakeServer:
     """See the module. `parser` says whether the chat endpoint sends thinking in a field of its own, and under which
     name; `opened` that the template opens the thought; `usage` whether counts are sent; `group` how many tokens go
-    into one event; `tools` are tool calls that end a chat reply; `missing` endpoints answer 404."""
+    into one event; `tools` are tool calls that end a chat reply; `missing` endpoints answer 404, and
+    `logprobs` may be turned off."""
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class FakeServer:
         self.dialect, self.reply, self.model, self.tick = dialect, reply, model, tick
         self.parser, self.opened, self.usage, self.group, self.tools = parser, opened, usage, group, tools
         self.key, self.missing, self.faults = key, missing, dict(faults or {})
+        self.logprobs = True
         self.vocabulary = Vocabulary()
         self.requests: list[Seen] = []
         self.generated = self.generations = self.streams = self.connections = 0

@@ -144,7 +144,7 @@ class ChatWriter(Writer):
             elif self.thinking:
                 delta = {self.server.parser: text}
         event = self.choice(delta=delta)
-        if self.body.get("logprobs"):
+        if self.body.get("logprobs") and self.server.logprobs:
             rows = [{"token": t, "logprob": -0.5, "top_logprobs": [{"token": t, "logprob": -0.5}]} for t in tokens]
             event["choices"][0]["logprobs"] = {"content": rows}
         return self.decorate(event, tokens)
@@ -167,7 +167,7 @@ class RawWriter(Writer):
 
     def event(self, text: str, tokens: list[str]) -> Json:
         event = self.choice(text=text)
-        if self.body.get("logprobs"):
+        if self.body.get("logprobs") and self.server.logprobs:
             table = {"tokens": tokens, "token_logprobs": [-0.5] * len(tokens)}
             event["choices"][0]["logprobs"] = {**table, "top_logprobs": [{t: -0.5, "other": -1.5} for t in tokens]}
         return self.decorate(event, tokens)

@@ -42,7 +42,7 @@ class PrefixTree:
         """Remember `ids`; `read(start, end)` copies the keys and values of the part that is not known yet."""
         self._clock += 1
         node, at = self._root, 0
-        for found, length in self._walk(ids):
+        for found, length in list(self._walk(ids)):
             node = found if length == len(found.ids) else self._split(found, length)
             node.used = self._clock
             at += length

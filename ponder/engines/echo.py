@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import math
 import re
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ def tokenize(text: str) -> list[str]:
 
 
 def token_id(token: str) -> int:
-    """Return the id of a token: 31 bits of its digest, equal for equal text."""
-    return int.from_bytes(hashlib.blake2b(token.encode(), digest_size=4).digest(), "big") >> 1
+    """Return the id of a token: 31 bits of its checksum, equal for equal text."""
+    return zlib.crc32(token.encode("utf-8", "surrogatepass")) >> 1
 
 
 def noise(*parts: object) -> float:
@@ -64,7 +65,8 @@ def overthink(prompt: Prompt, seed: int) -> str:
     answer = numbers[-1] if usual else str(int(numbers[-1]) + 1)
     length = 4 + int(noise(question, seed, "length") * 24)
     words = ("so ", "wait ", "then ", "hmm ", "check ", "maybe ")
-    thought = "".join(words[int(noise(seed, i) * len(words))] for i in range(length))
+    drawn = hashlib.blake2b(str(seed).encode(), digest_size=28).digest()[:length]
+    thought = "".join(words[byte % len(words)] for byte in drawn)
     said = f"The answer is \\boxed{{{answer}}}"
     whole = said if prompt.thinking is not None and prompt.thinking.mode == "off" else f"<think>{thought}</think>{said}"
     prefill = prompt.prefill

@@ -65,7 +65,7 @@ async def open_engine(spec: str | None, options: EngineOptions = EngineOptions()
     if spec == "echo":
         from ponder.engines.echo import Echo
 
-        yield Loaded(Echo(), options.concurrency or 64, "echo: scripted replies, no model", weak=True)
+        yield Loaded(Echo(turn=16), options.concurrency or 64, "echo: scripted replies, no model", weak=True)
     elif spec is not None and spec.startswith("tape:"):
         from ponder.engines.tape import Replay
 

@@ -40,8 +40,10 @@ class ThinkSplitter:
 
     def feed(self, text: str) -> list[Piece]:
         """Return the pieces that are known after `text`; their texts join to all input, in order."""
-        if not self._close:
-            return [Piece(text, "answer")] if text else []
+        mark = self._close if self._thinking else self._open
+        if not (self._held or self._blank or (mark and mark[0] in text)):
+            # The common case, and the hot path: nothing is held back, and no mark can begin here.
+            return [Piece(text, "think" if self._thinking else "answer")] if text else []
         self._held += text
         pieces: list[Piece] = []
         while self._held:

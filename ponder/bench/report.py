@@ -64,10 +64,11 @@ class _Section:
         return [row for row in self.rows if row.label != row.baseline]
 
 
-def build_report(data: ReportData, folder: Path) -> Path:
+def build_report(data: ReportData, folder: Path, *, draw: bool = True) -> Path:
     """Write `report.html` and `plots/*.svg|png` into `folder`, and return the page's path.
 
-    Raises `DataError` where the folder cannot be written. Without matplotlib the page says so and has no plots.
+    With `draw=False` the page is tables and traces only. Raises `DataError` where the folder cannot be written.
+    Without matplotlib the page says so and has no plots.
     """
     notes = [*data.notes]
     sections: list[_Section] = []
@@ -75,7 +76,7 @@ def build_report(data: ReportData, folder: Path) -> Path:
         rows = [row for row in data.rows if row.task == task]
         pictures: list[Plot] = []
         try:
-            pictures = _draw(rows, data.lengths.get(task, ()))
+            pictures = _draw(rows, data.lengths.get(task, ())) if draw else []
         except PlotsMissing as error:
             notes.append(f"{str(error)[0].upper()}{str(error)[1:]}. Then `ponder report {data.folder}` draws them.")
         slug = _slug(task, sections)
@@ -165,8 +166,8 @@ def _draw(rows: Sequence[Row], lengths: Sequence[Lengths]) -> list[Plot]:
 
 
 def _save(section: _Section, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     for plot in section.plots:
+        folder.mkdir(exist_ok=True)
         name = f"{section.slug}-{plot.name}"
         (folder / f"{name}.svg").write_text(plot.svg, encoding="utf-8")
         (folder / f"{name}.png").write_bytes(plot.png)
@@ -299,7 +300,7 @@ def verdict(row: Row) -> tuple[str, str]:
         return "good", f"not worse by {100 * row.margin:g} points"
     if change.high < 0:
         return "bad", "less accurate"
-    return "open", "equal accuracy not shown"
+    return "open", "equal accuracy open"
 
 
 def not_worse(row: Row) -> tuple[str, int | None]:

@@ -36,7 +36,7 @@
       button.append(make("span", word(t), mark(t)), make("span", "what", t.id), make("span", "", count(t)),
         make("span", "sub", t.method + (t.truncated ? " · cut" : "")));
       button.firstChild.title = spoken[word(t)];
-      button.addEventListener("click", () => show(t));
+      button.addEventListener("click", () => open(t));
       button.trace = t;
       return button;
     }));
@@ -70,14 +70,19 @@
       button.type = "button";
       button.append(make("span", word(o), mark(o)));
       button.setAttribute("aria-current", String(o === t));
-      button.addEventListener("click", () => show(o));
+      button.addEventListener("click", () => open(o));
       others.append(button);
     }
     pane.replaceChildren(head, make("p", "small", facts.join(" · ")), make("div", "question", t.question),
       make("p", "small", judged.join(" · ")), others, ...t.segments.map(segment));
     pane.scrollTop = 0;
-    history.replaceState(null, "", "#" + encodeURIComponent(key(t)));
     highlight();
+  };
+
+  // A link to what is being read; opening the page leaves its address alone.
+  const open = (t) => {
+    show(t);
+    history.replaceState(null, "", "#" + encodeURIComponent(key(t)));
   };
 
   for (const control of [pick, verdict, find]) control.addEventListener("input", fill);
@@ -87,12 +92,12 @@
     event.preventDefault();
     const next = shown[Math.max(0, Math.min(shown.length - 1, shown.indexOf(current) + step))];
     if (!next) return;
-    show(next);
+    open(next);
     list.querySelectorAll("button")[shown.indexOf(next)].focus();
   });
 
   fill();
-  const asked = decodeURIComponent(location.hash.slice(1));
-  show(traces.find((t) => key(t) === asked) || traces[0]);
-  if (!asked) history.replaceState(null, "", location.pathname);
+  const linked = traces.find((t) => "#" + encodeURIComponent(key(t)) === location.hash);
+  show(linked || traces[0]);
+  if (linked) viewer.scrollIntoView({ behavior: "instant" });
 })();

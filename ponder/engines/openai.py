@@ -65,6 +65,9 @@ class OpenAIEngine:
     def name(self) -> str:
         """The model and the host: `qwen3@127.0.0.1:8000`."""
         model = self._server.model if self._server else self._wanted.model
+        if model.endswith(".gguf"):
+            # llama.cpp calls a model by its whole path on the server, which is nobody's business.
+            model = re.split(r"[/\\]", model)[-1]
         return f"{model or 'model'}@{self._client.where}"
 
     @property

@@ -1,0 +1,135 @@
+"""The engine against a real llama.cpp server: SmolLM2 on one thread, over TCP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from support.llama_http import llama_http, predicted
+
+from ponder.core.engine import Cap, Sampling, Think
+from ponder.core.errors import EngineError
+from ponder.core.problem import Message, Prompt, Thinking
+from ponder.core.run import Run
+from ponder.engines.openai import OpenAIEngine
+
+pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
+ASK = Prompt((Message.of("user", "Name three colours."),))
+GREEDY = Sampling(temperature=0, max_tokens=12)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def address(smollm_path: Path) -> AsyncIterator[str]:
+    async with llama_http(smollm_path) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(address: str) -> AsyncIterator[OpenAIEngine]:
+    async with OpenAIEngine(address) as opened:
+        yield opened
+
+
+async def test_what_it_is(engine: OpenAIEngine) -> None:
+    assert engine.name.startswith("smollm2")
+    assert (engine.dialect, engine.context_length, engine.think) == ("llama.cpp", 1024, Think())
+    assert {Cap.PREFILL, Cap.TOKEN_IDS, Cap.LOGPROBS} <= engine.caps
+    assert not {Cap.IMAGES, Cap.THINKING} & engine.caps
+
+
+async def test_chat_and_raw_completion_agree(engine: OpenAIEngine) -> None:
+    run = Run(engine, sampling=GREEDY)
+    chat = await run.generate(ASK)
+    assert (chat.finish, chat.tokens, chat.exact) == ("length", 12, True)
+    head, blank, rest = chat.text.partition(" ")
+    raw = await run.generate(ASK + head)
+    assert raw.text.startswith(blank + rest[:1])
+    assert raw.exact
+
+
+async def test_a_reply_goes_on_from_its_ids(engine: OpenAIEngine) -> None:
+    run = Run(engine, sampling=GREEDY)
+    first = await run.generate(ASK + "The", max_tokens=8)
+    assert len(first.token_ids) == first.tokens == 8
+    prompt = ASK + "The" + first
+    assert prompt.prefill_ids == ("The", *first.token_ids)
+    second = await run.generate(prompt, max_tokens=8)
+    whole = await run.generate(ASK + "The", max_tokens=16)
+    assert first.text + second.text == whole.text
+    assert second.cached_tokens > 8
+
+
+@pytest.mark.parametrize("prefill", ["", "One"])
+async def test_the_bill_is_the_servers_own(engine: OpenAIEngine, address: str, prefill: str) -> None:
+    before = await predicted(address)
+    run = Run(engine, sampling=Sampling(max_tokens=12, temperature=0.7))
+    async with asyncio.TaskGroup() as group:
+        for branch in range(4):
+            group.create_task(run.quiet(branch).generate(ASK + prefill, logprobs=2 * (branch % 2)))
+    assert run.trace.tokens == await predicted(address) - before
+    assert run.trace.exact
+    for call in run.trace.calls:
+        assert len(call.logprobs) in (0, call.tokens, call.tokens - 1)
+
+
+@pytest.mark.parametrize("prefill", ["", "One"])
+async def test_leaving_stops_the_generation(engine: OpenAIEngine, address: str, prefill: str) -> None:
+    overrun = []
+    for _ in range(3):
+        before, seen = await predicted(address), 0
+        async with engine.stream(ASK + prefill, Sampling(max_tokens=600, logit_bias=((2, -100.0),))) as chunks:
+            async for chunk in chunks:
+                seen += chunk.tokens
+                if seen >= 12:
+                    break
+        await asyncio.sleep(0.2)
+        overrun.append(await predicted(address) - before - seen)
+    # On a busy machine we may read late; the best of three is what leaving itself costs.
+    assert 0 <= min(overrun) <= 2
+
+
+async def test_stop_strings_are_named(engine: OpenAIEngine) -> None:
+    for prompt in (ASK, ASK + "The colours are red"):
+        call = await Run(engine, sampling=GREEDY).generate(prompt, stop=("zzz", " "), max_tokens=40)
+        assert (call.finish, call.matched_stop) == ("stop", " ")
+        assert " " not in call.text
+
+
+async def test_a_character_of_several_tokens_is_counted_in_full(engine: OpenAIEngine) -> None:
+    question = Prompt((Message.of("user", "Repeat: 🦙🤖 漢字 é ÷"),))
+    for prompt in (question, question + "🦙"):
+        call = await Run(engine, sampling=GREEDY).generate(prompt)
+        assert call.tokens <= 12
+        assert not call.token_ids or len(call.token_ids) <= call.tokens
+
+
+async def test_a_prompt_that_is_too_long(engine: OpenAIEngine) -> None:
+    long = Prompt((Message.of("user", "word " * 3000),))
+    for prompt in (long, long + "x"):
+        with pytest.raises(EngineError, match="context size") as caught:
+            await Run(engine, sampling=GREEDY).generate(prompt)
+        assert (caught.value.status, caught.value.retry) == (400, False)
+
+
+async def test_fields_about_thinking_do_no_harm(engine: OpenAIEngine) -> None:
+    for thinking in (Thinking.off(), Thinking.budget(5), Thinking.effort("low")):
+        asked = Prompt(ASK.messages, thinking=thinking)
+        for prompt in (asked, asked + "The"):
+            assert (await Run(engine, sampling=GREEDY).generate(prompt)).text
+
+
+async def test_a_server_that_is_killed(smollm_path: Path) -> None:
+    async with llama_http(smollm_path, slots=1) as url:
+        engine = await OpenAIEngine(url).__aenter__()
+        stream = engine.stream(ASK, Sampling(max_tokens=600, logit_bias=((2, -100.0),)))
+        chunks = await stream.__aenter__()
+        await anext(chunks)
+    with pytest.raises(EngineError) as caught:
+        async for _ in chunks:
+            pass
+    assert caught.value.retry
+    await stream.__aexit__(None, None, None)
+    await engine.__aexit__(None, None, None)

@@ -110,7 +110,7 @@ class JSONL:
 
     def _row(self, number: int, line: bytes) -> Row:
         try:
-            record = json.loads(line.decode("utf-8"))
+            record = json.loads(line.decode("utf-8").rstrip())
         except UnicodeDecodeError as error:
             self._fail(number, f"it is not UTF-8 (byte {error.start + 1}); save the file as UTF-8")
         except json.JSONDecodeError as error:

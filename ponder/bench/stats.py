@@ -216,10 +216,15 @@ def questions_to_see(change: float, discordant: float, power: float = 0.8, confi
 
 
 def questions_for_margin(margin: float, discordant: float, power: float = 0.8, confidence: float = 0.95) -> int:
-    """Return how many questions show non-inferiority at `margin` when the arms are truly equal."""
-    if margin <= 0:
-        raise DataError(f"a non-inferiority margin must be above 0, not {margin}")
-    return math.ceil((_z(confidence) + NormalDist().inv_cdf(power)) ** 2 * discordant / margin**2)
+    """Return how many questions show non-inferiority at `margin` when the arms are truly equal.
+
+    However rarely the arms differ, it takes as many as exclude a loss of `margin` by showing none (Wilson).
+    """
+    if not 0 < margin < 1:
+        raise DataError(f"a non-inferiority margin must be above 0 and below 1, not {margin}")
+    z = _z(confidence)
+    without_loss = z * z * (1 - margin) / margin
+    return math.ceil(max(without_loss, (z + NormalDist().inv_cdf(power)) ** 2 * discordant / margin**2))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

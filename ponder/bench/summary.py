@@ -36,7 +36,7 @@ class Latency(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method's line in a result table; docs/statistics.md defines every field.
+    """One method's line in a result table; docs/json.md lists its fields, docs/statistics.md says how they come about.
 
     Unless a name says otherwise, values are means over questions of each question's mean over its samples. Fields from
     `baseline` on compare with the baseline on the `paired` questions that both arms answered and that can be judged.
@@ -222,7 +222,7 @@ def _equally_good(paired: Paired, row: Row, mask: Mask) -> Row:
         cautious = change if losses else Interval(-stats.wilson(0, n).high, change.high)
     fine = stats.non_inferior(change, row.margin) and stats.non_inferior(cautious, row.margin)
     spread = float(((new - base) ** 2).mean())
-    needed = stats.questions_for_margin(row.margin, spread) if spread and not fine else None
+    needed = None if fine or not 0 < row.margin < 1 else stats.questions_for_margin(row.margin, spread)
     return replace(row, non_inferior=fine, questions_needed=needed)
 
 

@@ -214,6 +214,8 @@ def test_how_many_questions_a_claim_takes() -> None:
     assert stats.questions_for_margin(0.03, 0.1) == pytest.approx(872, abs=1)
     assert stats.questions_for_margin(0.02, 0.1) == pytest.approx(1962, abs=1)
     assert stats.questions_for_margin(0.02, 0.067) <= 1319 < stats.questions_for_margin(0.02, 0.068)
+    few = stats.questions_for_margin(0.05, 0)
+    assert stats.wilson(0, few).high <= 0.05 < stats.wilson(0, few - 1).high
     with pytest.raises(DataError, match="at least that share"):
         stats.questions_to_see(0.2, 0.1)
     with pytest.raises(DataError, match="margin must be above 0"):

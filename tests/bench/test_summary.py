@@ -163,6 +163,7 @@ def test_few_questions_without_a_loss_claim_nothing() -> None:
     row = summarize(few, "sample")[1]
     assert row.accuracy_change_interval == (0, 0)
     assert row.non_inferior is False
+    assert row.questions_needed == 73
     many = {"sample": arm("sample", [1] * 200, [100] * 200), "short": arm("short", [1] * 200, [50] * 200)}
     assert summarize(many, "sample")[1].non_inferior is True
     assert summarize(many, "sample", margin=0.01)[1].non_inferior is False

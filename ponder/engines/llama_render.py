@@ -17,9 +17,9 @@ from ponder.core.errors import Unsupported
 from ponder.core.problem import Image, Message, Prompt
 from ponder.engines.llama_server import LlamaServer
 from ponder.engines.llama_wire import check_text
+from ponder.engines.template import MARKS
 
 _KEPT = 512
-_MARKS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"))
 _PLACEHOLDER = "\ue000{}\ue001"
 
 
@@ -49,7 +49,7 @@ class Renderer:
         # Some tokenizers put a blank before each text; ours are pieces of one text.
         self._join_blank = len(await self._server.tokenize("\n", special=False)) > 1
         if self._given is None:
-            self.think = next((Think(*marks) for marks in _MARKS if marks[1] in self._template), Think())
+            self.think = next((Think(*marks) for marks in MARKS if any(m in self._template for m in marks)), Think())
         if self.think.close:
             opened = (await self._head(Prompt((Message.of("user", "Hello"),)))).opened
             self.think = Think(self.think.open, self.think.close, opened)

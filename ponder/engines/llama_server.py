@@ -137,6 +137,18 @@ class LlamaServer:
         """Whether the child runs."""
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def folder(self) -> Path | None:
+        """The private folder of the child, while it runs: its socket, its log, saved slots."""
+        return self._folder
+
+    @property
+    def pid(self) -> int:
+        """Return the child's process id. Raises `EngineError` if none runs."""
+        if self._process is None or self._process.returncode is not None:
+            raise EngineError(f"{self.options.model.name}: llama.cpp is not running; open the engine first")
+        return self._process.pid
+
     async def start(self) -> None:
         """Load the model. Raises `DataError` or `EngineError` with llama.cpp's own reason."""
         check_gguf(self.options.model)

@@ -116,7 +116,7 @@ class Slots:
         for slot, seats in groups.items():
             rest += self._share(slot, seats)
         for seat in rest:
-            self._take(seat, self._longest_idle(seat))
+            self._take(seat, self._idle[0])
 
     def _share(self, slot: int, seats: list[Seat]) -> list[Seat]:
         """Give the slot to the call that continues it furthest; return the others, who are to copy it."""
@@ -132,16 +132,8 @@ class Slots:
     def _take(self, seat: Seat, slot: int) -> None:
         seat.slot = slot
         self._idle.remove(slot)
-
-    def _longest_idle(self, seat: Seat) -> int:
-        """Of the slots that share about as much as any, the one that was idle longest."""
-        if seat.copy:
-            return self._idle[0]
-        shared = {slot: common_prefix(seat.ids, self._held[slot]) for slot in self._idle}
-        most = max(shared.values())
-        slot = next(slot for slot in self._idle if shared[slot] >= most - _NEARLY)
-        seat.shared = shared[slot]
-        return slot
+        if seat.copy is None:
+            seat.shared = common_prefix(seat.ids, self._held[slot])
 
     def _save(self, slot: int) -> _Copy:
         self._number += 1

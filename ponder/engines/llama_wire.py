@@ -55,7 +55,7 @@ def check_sampling(sampling: Sampling, adapters: Sequence[str], vocabulary: int)
     need(s.top_k >= 0, "top_k", s.top_k, "at least 0")
     need(0 <= s.logprobs <= 100, "logprobs", s.logprobs, "in 0 to 100")
     need(s.seed is None or 0 <= s.seed < 1 << 31, "seed", s.seed, "of 31 bits")
-    need(not isinstance(s.stop, str) and all(s.stop), "stop", s.stop, "a tuple of strings that are not empty")
+    need(type(s.stop) is tuple and all(s.stop), "stop", s.stop, "a tuple of strings that are not empty")
     for word in s.stop:
         check_text(word, "a stop string")
     for token, bias in s.logit_bias:

@@ -28,13 +28,15 @@ _DENIES = re.compile(r"[\s*]*(?:not\b|n't\b|不是)", re.IGNORECASE)
 _EITHER_NUMBER = re.compile(r"\d[^\d=.;。；]{0,12}(?:\bor\b|或者?)[^\d=.;。；]{0,12}\d", re.IGNORECASE)
 _BARE = re.compile(r"[^\s$\\{}]+")
 _BRACE = re.compile(r"(?<!\\)[{}]")
+_KEY = re.compile("####|Answer|answer|ANSWER|Choice|choice|Option|option|答案|结果|选项|答|选")
+"""Where a mark may stand: a cheap search, so that `_MARK` is tried at few places of a long reply."""
 _MARK = re.compile(
-    r"(?P<hash>####)"
-    r"|\*{0,2}\b(?:final\s+|correct\s+)?(?:answer|choice|option)(?:\s+(?:to\s+\w+\s+\w+|choice|option))?\*{0,2}\s*"
-    r"(?:(?:is|are|=|would\s+be|must\s+be)\b\s*[:：]?|[:：])\*{0,2}"
-    r"|\*\*\s*(?:final\s+)?answer\s*\*\*"
-    r"|(?:最终|正确|最后)?(?:答案|结果|选项)\s*\*{0,2}\s*(?:应该是|应为|就是|是|为|等于|[:：=])\s*[:：]?\*{0,2}"
-    r"|(?<![问解回])答\s*[:：]|故?(?:应|答案)?选(?:择)?(?:项)?\s*[:：]?(?=\s*[（(]?[A-Z])",
+    r"####"
+    r"|(?<![A-Za-z])(?:answer|choice|option)(?:\s+(?:to\s+\w+\s+\w+|choice|option))?\*{0,2}\s*"
+    r"(?:(?:is|are|=|would\s+be|must\s+be)(?![A-Za-z])\s*[:：]?|[:：])\*{0,2}"
+    r"|(?<![A-Za-z])answer\s*\*\*(?=\s*[\n\d$\\(-])"
+    r"|(?:答案|结果|选项)\s*\*{0,2}\s*(?:应该是|应为|就是|是|为|等于|[:：=])\s*[:：]?\*{0,2}"
+    r"|(?<![问解回])答\s*[:：]|选(?:择)?(?:项)?\s*[:：]?(?=\s*[（(]?[A-Z])",
     re.IGNORECASE,
 )
 _HEDGE = re.compile(r"\s*(?:,|;|、|\bor\b|\band\b|或者?|和)\s*", re.IGNORECASE)
@@ -88,7 +90,10 @@ def _closing(text: str, start: int) -> int | None:
 
 def marked(text: str) -> Iterator[str]:
     """Yield the line behind each answer mark (`####`, `Answer:`, `the answer is`, `答案是` ...), last first."""
-    for match in reversed(list(_MARK.finditer(text))):
+    for key in reversed(list(_KEY.finditer(text))):
+        match = _MARK.match(text, key.start())
+        if match is None:
+            continue
         line = text[match.end() :].lstrip(" \t*:：\n\r").partition("\n")[0]
         if line.strip(" *#`"):
             yield line.strip().strip("*").strip()

@@ -134,6 +134,10 @@ def is_words(formula: str) -> bool:
 
 def alike(a: str, b: str) -> bool | None:
     """Say whether two formulas are equal as far as signs and plain numbers tell; None where algebra must decide."""
+    if a == b:
+        return True
+    if a.isdecimal() and b.isdecimal():
+        return equal(a, b)
     left, right = spelling(a), spelling(b)
     if left == right:
         return True

@@ -73,14 +73,19 @@ def numbers(text: str) -> list[tuple[int, int, str]]:
 
 
 def last_number(text: str) -> str | None:
-    """Return the last number in `text` in its one spelling, or None if there is none."""
-    found = numbers(normalize(text))
-    return found[-1][2] if found else None
+    """Return the last number in `text` in its one spelling, or None if there is none; no number spans two lines."""
+    for line in reversed(text.splitlines()):
+        found = numbers(normalize(line))
+        if found:
+            return found[-1][2]
+    return None
 
 
 def canonical(text: str) -> str | None:
     """Return the one spelling of a text that is a number and nothing else (`$1,234.50` gives `1234.5`), or None."""
     plain = text.strip()
+    if len(plain) > _MAX_DIGITS:
+        return None
     if _SIMPLE.fullmatch(plain):
         return plain if plain != "-0" else "0"
     plain = normalize(plain).strip().strip("*").strip()
@@ -107,6 +112,8 @@ def equal(a: str, b: str) -> bool:
     """
     if a == b:
         return True
+    if _SIMPLE.fullmatch(a) and _SIMPLE.fullmatch(b):
+        return False
     left, right = value(a), value(b)
     if left is None or right is None:
         return False
@@ -135,6 +142,8 @@ def _spell(match: re.Match[str]) -> str | None:
     if match.end() - match.start() > _MAX_DIGITS:
         return None
     parts = match.groupdict()
+    if _SIMPLE.fullmatch(match[0]):
+        return match[0] if match[0] != "-0" else "0"
     try:
         if parts["whole"] is not None:
             number = Fraction(parts["whole"]) + Fraction(f"{parts['over']}/{parts['under']}")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +87,12 @@ def test_loading_tasks_imports_nothing_heavy() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_page_lists_every_task_and_its_size() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| ([\d,]*)", page, re.MULTILINE)[: len(TASKS)]
+    assert [name for name, _ in listed] == list(TASKS)
+    for name, size in listed:
+        if size:
+            assert sum(1 for _ in load_task(name).items()) == int(size.replace(",", ""))

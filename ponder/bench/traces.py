@@ -135,8 +135,8 @@ def _segments(trace: _Trace) -> list[Segment]:
     """Every call in order; between plain calls, what the solution holds and no call generated is forced text."""
     solution = trace["solution"]
     plain = [call for call in trace["calls"] if call["role"] in ("think", "answer")]
-    forced_think = _forced(solution["thinking"], [call["thinking"] for call in plain])
-    forced_answer = _forced(solution["answer"], [call["answer"] for call in plain])
+    forced_think = _forced(solution["thinking"], [call["thinking"] for call in plain], alone=0)
+    forced_answer = _forced(solution["answer"], [call["answer"] for call in plain], alone=-1)
     found: list[Segment] = []
     at = 0
     for call in trace["calls"]:
@@ -170,19 +170,23 @@ def _plain(call: _Call, forced_think: str, forced_answer: str) -> list[Segment]:
     return found
 
 
-def _forced(whole: str, texts: Sequence[str]) -> list[str]:
+def _forced(whole: str, texts: Sequence[str], alone: int) -> list[str]:
     """Return what stands in `whole` before each of `texts`, and after the last; nothing where they are not its parts.
 
-    A vote's solution is one call of many, so a text that does not occur is passed over.
+    A vote's solution is one call of many, so a text that does not occur is passed over. Where no call generated
+    anything, all of `whole` is forced and goes to the gap `alone`.
     """
     gaps = [""] * (len(texts) + 1)
-    position, any_found = 0, False
+    if not any(texts):
+        gaps[alone] = whole
+        return gaps
+    position = 0
     for i, text in enumerate(texts):
         at = whole.find(text, position) if text else -1
         if at >= 0:
             gaps[i] = whole[position:at]
-            position, any_found = at + len(text), True
-    if any_found or not any(texts):
+            position = at + len(text)
+    if position:
         gaps[-1] = whole[position:]
     return gaps
 

@@ -72,10 +72,13 @@ def test_text_that_no_call_generated_is_forced() -> None:
 
 def test_a_thought_that_only_the_method_wrote_is_forced() -> None:
     found = traces.view(record([call("answer", "", "5")], "I have finished thinking.", "5"))
-    assert found.segments == (
-        Segment("answer", "5", 1, "stop"),
-        Segment("forced", "I have finished thinking."),
-    ) or found.segments == (Segment("forced", "I have finished thinking."), Segment("answer", "5", 1, "stop"))
+    assert found.segments == (Segment("forced", "I have finished thinking."), Segment("answer", "5", 1, "stop"))
+
+
+def test_an_answer_that_only_the_method_wrote_comes_last() -> None:
+    found = traces.view(record([call("think", "hm"), call("think", "oh")], "hmoh", "5"))
+    assert [segment.kind for segment in found.segments] == ["think", "think", "forced"]
+    assert found.segments[-1].text == "5"
 
 
 def test_a_vote_forces_nothing() -> None:

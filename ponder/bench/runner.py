@@ -94,9 +94,11 @@ class _State:
     outcome: Outcome
     purse: Purse
     in_row: int = 0
-    worst: float = 0.0
-    """The dearest attempt so far."""
+    dearest: float = 0.0
+    longest: int = 0
+    """Of the attempts so far, in tokens."""
     flying: int = 0
+    landed: asyncio.Event = field(default_factory=asyncio.Event)
     broken: list[BaseException] = field(default_factory=list)
 
 
@@ -152,27 +154,46 @@ async def _worker(
             if on_done:
                 on_done(None, True)
             continue
-        if not _affordable(plan, state):
+        if not await _admit(plan, state):
             return
         state.flying += 1
         try:
             record = await _attempt(plan, store, state, pool, job)
         finally:
             state.flying -= 1
+            state.landed.set()
         if on_done:
             on_done(record, False)
 
 
-def _affordable(plan: Plan, state: _State) -> bool:
-    """Whether one more attempt fits into what may be spent; notes why if it does not."""
-    outcome = state.outcome
-    if state.purse.empty:
-        outcome.stopped = f"the limit of {state.purse.total:,} generated tokens is reached"
-    elif plan.max_cost is not None and plan.price is not None:
-        guess = max(state.worst, plan.price.cost(0, 0, plan.sampling.max_tokens))
-        if outcome.cost + (state.flying + 1) * guess > plan.max_cost:
-            outcome.stopped = f"one more attempt could exceed the limit of {plan.max_cost:g} {plan.price.currency}"
-    return outcome.stopped is None
+async def _admit(plan: Plan, state: _State) -> bool:
+    """Wait until one more attempt fits into what may be spent; False, with the reason noted, if none ever will.
+
+    Near a limit attempts go one by one: cut ones are no results, so many in flight at its end would all be wasted.
+    """
+    outcome, purse = state.outcome, state.purse
+    while outcome.stopped is None:
+        tokens = state.longest or plan.sampling.max_tokens
+        roomy = purse.left is None or purse.left >= (state.flying + 1) * tokens
+        if plan.max_cost is not None and plan.price is not None:
+            guess = state.dearest or plan.price.cost(0, 0, plan.sampling.max_tokens)
+            affordable = outcome.cost + (state.flying + 1) * guess <= plan.max_cost
+            if not affordable and not state.flying:
+                outcome.stopped = f"one more attempt could exceed the limit of {plan.max_cost:g} {plan.price.currency}"
+                return False
+            roomy = roomy and affordable
+        if purse.empty:
+            outcome.stopped = _limit_reached(purse)
+        elif roomy or not state.flying:
+            return True
+        else:
+            state.landed.clear()
+            await state.landed.wait()
+    return False
+
+
+def _limit_reached(purse: Purse) -> str:
+    return f"the limit of {purse.total:,} generated tokens is reached"
 
 
 async def _attempt(plan: Plan, store: Store, state: _State, pool: VerifierPool, job: Job) -> Record | None:
@@ -205,15 +226,17 @@ async def _attempt(plan: Plan, store: Store, state: _State, pool: VerifierPool, 
         return None
     if state.purse.empty and any(call.finish == "budget" for call in run.trace.calls):
         store.fail(job.key, "cut by the token limit of the whole run", run.trace.tokens)
+        outcome.stopped = _limit_reached(state.purse)
         return None
     state.in_row = 0
     record = _record(job, run.trace, solution, judged, seconds, first[0] if first else seconds)
     store.add(record)
     outcome.done += 1
+    state.longest = max(state.longest, record.tokens)
     if plan.price:
         cost = plan.price.cost(record.prompt_tokens, record.cached_tokens, record.tokens)
         outcome.cost += cost
-        state.worst = max(state.worst, cost)
+        state.dearest = max(state.dearest, cost)
     return record
 
 

@@ -29,9 +29,8 @@ def finish_run(
     as_json: bool,
 ) -> None:
     """Print what came out and write `attempts.jsonl`, `report.html` and the plots into the run's folder."""
-    arms = {
-        task: by_method for task, by_method in read_arms(store, info, only).items() if tasks is None or task in tasks
-    }
+    found = read_arms(store, info, only)
+    arms = found if tasks is None else {task: found[task] for task in tasks if task in found}
     rows = rows_of(arms, baseline=baseline, margin=margin, price=price)
     others = [row for path in folders(beside) for row in _rows_beside(path, list(arms), margin, price)]
     export_jsonl(store, info.folder / "attempts.jsonl")

@@ -31,7 +31,7 @@ from ponder.cli.output import console, percent, print_json, results_table
 @click.option(
     "--verifier",
     metavar="NAME",
-    help="math, number, choice, yes_no, exact or boxed. Default: math; for what the source did not grade, boxed.",
+    help="math, number, choice, yes_no, exact or boxed. Default: math, or boxed where ungraded replies use boxes.",
 )
 @click.option("--by", metavar="FIELD", help="Compare the subsets of samples that this field tells apart.")
 @click.option("--common", is_flag=True, help="Only problems that have samples in every subset.")

@@ -3,68 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from ponder.bench.recorded import RecordedProblem, RecordedSample
 from ponder.core.errors import OptionError, nearest
-from ponder.core.judge import Reference, Verdict, Verifier
-from ponder.text.answers import boxed
-from ponder.text.latex import formula, readable
+from ponder.core.judge import Reference, Verifier
 from ponder.text.think import split
-from ponder.verify import Base, Choice, Exact, Math, Number, VerifierPool, YesNo
+from ponder.verify import Base, Boxed, Choice, Exact, Math, Number, VerifierPool, YesNo
 
 Grading = Literal["recorded", "ponder"]
 
 OPEN, CLOSE = "<think>", "</think>"
 
 
-@dataclass(frozen=True, slots=True)
-class Boxed(Base):
-    """The simple comparison that sources of traces use: the last box, sign for sign.
-
-    A box inside the thought counts, too; a reply without one states what its last formula or line says. Spaces, units
-    and sizes of brackets carry no meaning, and no algebra is done: `0.5` is not `1/2`.
-    """
-
-    cheap: ClassVar[bool] = True
-
-    def extract(self, answer: str) -> str | None:
-        """Return the content of the last box, else the last formula or line behind the thought."""
-        return boxed(answer) or formula(answer)
-
-    def same(self, a: str, b: str) -> bool:
-        """Say whether two formulas are spelled alike."""
-        return _spelled(a) == _spelled(b)
-
-    def check(self, reference: Reference) -> str | None:
-        """A reference must be one formula with matching brackets."""
-        return readable(reference.text)
-
-    def __call__(self, answer: str, reference: Reference) -> Verdict:
-        """Judge a whole reply, thinking included; the reference is compared as it stands."""
-        found = self.extract(answer)
-        return Verdict(found is not None and self.same(found, reference.text), found)
-
-
-_MEANINGLESS = re.compile(
-    r"\\(?:left|right|displaystyle|[!,;: $%])|\^\{?\\circ\}?|[\s$%]|(?<=\d),(?=(?:\\!)?\d{3}(?!\d))|^[a-zA-Z]=|\.$"
-)
-_TEXT = re.compile(r"\\(?:text|mbox|mathrm|textbf)\{([^{}]*)\}")
-
-
-@lru_cache(maxsize=4096)
-def _spelled(formula: str) -> str:
-    """Return a formula without what carries no meaning to a simple comparison."""
-    plain = re.sub(r"\\[dt]frac", r"\\frac", formula)
-    plain = re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", plain)
-    return _MEANINGLESS.sub("", _MEANINGLESS.sub("", _TEXT.sub(r"\1", plain)))
-
-
-VERIFIERS: Mapping[str, Callable[[], Verifier]] = {
+VERIFIERS: Mapping[str, type[Base]] = {
     "math": Math,
     "number": Number,
     "choice": Choice,
@@ -72,6 +26,11 @@ VERIFIERS: Mapping[str, Callable[[], Verifier]] = {
     "exact": Exact,
     "boxed": Boxed,
 }
+
+
+def name_of(verifier: Verifier) -> str:
+    """Return the name of a verifier."""
+    return next((name for name, cls in VERIFIERS.items() if type(verifier) is cls), type(verifier).__name__)
 
 
 def verifier_of(name: str) -> Verifier:
@@ -156,18 +115,23 @@ class Disagreement(NamedTuple):
 
 
 class Grader:
-    """Reads and judges the samples of a file in one way. `verifier` None takes the usual one of that way."""
+    """Reads and judges the samples of a file in one way.
+
+    Without a verifier, `ponder` takes `Math`. So does `recorded` for what the source did not grade, unless its replies
+    use boxes: then `Boxed`, as sources of such traces do, which reads a box inside an unfinished thought, too.
+    """
 
     def __init__(self, grading: Grading, verifier: Verifier | None, pool: VerifierPool) -> None:
         self.grading = grading
-        self.verifier: Verifier = verifier or (Math() if grading == "ponder" else Boxed())
+        self.verifier: Verifier = verifier or Math()
+        self._open = verifier is None and grading == "recorded"
         self._pool = pool
-        self._boxes_only = False
         self.by_source = self.by_ponder = self.unknown = 0
 
     def look(self, problems: Sequence[RecordedProblem]) -> None:
-        """See at the first problems of a file whether its replies use boxes: then one without a box states nothing."""
-        self._boxes_only = any("\\boxed" in sample.text for problem in problems for sample in problem.samples)
+        """Choose the verifier by the first problems of a file, where none was given."""
+        if self._open and any("\\boxed" in sample.text for problem in problems for sample in problem.samples):
+            self.verifier = Boxed()
 
     async def grade(self, problem: RecordedProblem) -> GradedProblem:
         """Read and judge every sample of a problem."""
@@ -183,10 +147,8 @@ class Grader:
         recorded = self.grading == "recorded"
         if recorded and sample.predicted:
             stated = sample.prediction
-        elif isinstance(self.verifier, Boxed):
-            stated = boxed(sample.text) if self._boxes_only else self.verifier.extract(sample.text)
         else:
-            stated = self.verifier.extract(answer)
+            stated = self.verifier.extract(sample.text if isinstance(self.verifier, Boxed) else answer)
         inside = stated is not None and not answer.strip()
         by_source = recorded and sample.correct is not None and problem.answer is not None
         share = thought / len(sample.text) if sample.text else 0.0
@@ -218,10 +180,11 @@ class Grader:
     async def _verdict(self, reply: Reply, gold: Reference) -> bool | None:
         if reply.stated is None:
             return False
-        if isinstance(self.verifier, Boxed):
-            return self.verifier.same(reply.stated, gold.text)
-        predicted = self.grading == "recorded" and reply.sample.predicted
-        return (await self._pool.judge(self.verifier, reply.stated if predicted else reply.answer, gold)).correct
+        if self.grading == "recorded" and reply.sample.predicted:
+            text = f"\\boxed{{{reply.stated}}}"
+        else:
+            text = reply.sample.text if isinstance(self.verifier, Boxed) else reply.answer
+        return (await self._pool.judge(self.verifier, text, gold)).correct
 
     def _count(self, replies: list[Reply]) -> None:
         sourced = sum(reply.by_source for reply in replies)

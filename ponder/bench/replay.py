@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
-from ponder.bench.graded import CLOSE, OPEN, Disagreement, GradedProblem, Grader, Grading, Reply
+from ponder.bench.graded import CLOSE, OPEN, Disagreement, GradedProblem, Grader, Grading, Reply, name_of
 from ponder.bench.recorded import RecordedProblem, Scalar, read_traces
 from ponder.bench.specs import build_methods, parse_options, split_specs
 from ponder.bench.summary import Arm, Attempt
@@ -99,6 +99,8 @@ class Replayed:
     """Problems that not every subset has."""
     unanswered: int = 0
     """Problems without a reference answer: counted apart, never as wrong."""
+    verifier: str = ""
+    """What judged, where the source did not."""
     by_source: int = 0
     by_ponder: int = 0
     unknown: int = 0
@@ -139,6 +141,7 @@ async def replay(plan: ReplayPlan) -> Replayed:
             if plan.disagreements:
                 judged = graded if ours is grader else await asyncio.gather(*map(ours.grade, batch))
                 result.disagreements += [found for one in judged for found in _differences(one)]
+        result.verifier = name_of(grader.verifier)
         result.timeouts, result.failures = pool.timeouts, pool.failures
     result.by_source, result.by_ponder, result.unknown = grader.by_source, grader.by_ponder, grader.unknown
     if plan.by is not None and not result.subsets:

@@ -26,7 +26,7 @@ def replay_json(plan: ReplayPlan, result: Replayed, rows: Sequence[Row]) -> dict
         "schema": SCHEMA,
         "traces": str(plan.path),
         "grading": plan.grading,
-        "verifier": type(plan.verifier).__name__.lower() if plan.verifier else None,
+        "verifier": result.verifier,
         "problems": result.problems,
         "left_out": result.left_out,
         "without_answer": result.unanswered,
@@ -64,8 +64,8 @@ def notes(plan: ReplayPlan, result: Replayed) -> Iterator[str]:
         closed = 100 * subset.closed / subset.samples
         yield f"{name}{subset.samples:,} samples of {subset.problems:,} problems; {closed:.1f} % reached their end."
     if plan.grading == "recorded" and result.by_ponder:
-        by = type(plan.verifier).__name__.lower() if plan.verifier else "boxed"
-        yield f"{result.by_ponder:,} samples that the source did not grade were judged by the verifier {by!r}."
+        count = f"{result.by_ponder:,} samples"
+        yield f"{count} that the source did not grade were judged by the verifier {result.verifier!r}."
     if result.unanswered:
         yield f"{result.unanswered:,} problems have no reference answer: they are counted apart, never as wrong."
     if result.left_out:

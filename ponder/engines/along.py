@@ -6,7 +6,8 @@ One expensive run then answers every threshold of every rule that stops a though
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from ponder.core.engine import Cap, Chunk, Logprob, Sampling, StreamFinish, Thin
 from ponder.core.errors import TapeMiss
 from ponder.core.problem import Problem, Prompt
 from ponder.text.think import ThinkSplitter
+
+_MARK = re.compile(r"</?think>")
 
 
 class Probe(NamedTuple):
@@ -54,9 +57,13 @@ class Thought:
         finish: StreamFinish = "stop",
         grain: int = 1,
     ) -> Thought:
-        """Cut a reply of which only the sum of tokens is known into pieces of `grain` tokens and equal length."""
+        """Cut a reply of which only the sum of tokens is known into pieces of `grain` tokens and equal length.
+
+        Think marks stay whole, as they are in a model's own tokens.
+        """
         count = max(1, math.ceil(tokens / grain))
-        ends = [round(i * len(text) / count) for i in range(count + 1)]
+        marks = [match.span() for match in _MARK.finditer(text)]
+        ends = [_outside(round(i * len(text) / count), marks) for i in range(count + 1)]
         sums = [min(i * grain, tokens) for i in range(count + 1)]
         pieces = tuple(
             Chunk(text[ends[i] : ends[i + 1]], tokens=sums[i + 1] - sums[i], exact=False) for i in range(count)
@@ -74,6 +81,13 @@ class Thought:
             for chunk in chunks
         )
         return cls(pieces, tuple(probes), all(chunk.exact for chunk in chunks), opened, finish)
+
+
+def _outside(place: int, marks: Sequence[tuple[int, int]]) -> int:
+    """Return a place, or the end of the mark that it lies in."""
+    index = bisect_left(marks, (place, 0))
+    start, end = marks[index - 1] if index else (0, 0)
+    return end if start < place < end else place
 
 
 class Along:

@@ -25,11 +25,14 @@ TICK = 0.002
 
 @dataclass(frozen=True)
 class Opened:
-    """An engine, how many tokens its model has generated so far, and what it says, where that is known."""
+    """An engine, how many tokens its model has generated so far, what it says, where that is known, and whether the
+    model takes its time.
+    """
 
     engine: Engine
     generated: Callable[[], Awaitable[int]]
     reply: str | None = REPLY
+    paced: bool = True
 
 
 Opener = Callable[[Path], AbstractAsyncContextManager[Opened]]
@@ -101,15 +104,10 @@ def openai(dialect: str) -> Opener:
 
 
 @asynccontextmanager
-async def llama(folder: Path) -> AsyncIterator[Opened]:
-    from ponder.engines.catalogue import load_models
+async def llama_child(path: Path, paced: bool) -> AsyncIterator[Opened]:
     from ponder.engines.llama import LlamaEngine
-    from ponder.engines.model_store import ModelStore
 
-    entry, store = load_models().find("smollm2-135m-instruct"), ModelStore()
-    if not store.installed(entry):
-        pytest.skip("SmolLM2 is not installed; `ponder model get smollm2-135m-instruct` gets it")
-    async with LlamaEngine(store.path(entry), threads=1, slots=8, context=1024) as engine:
+    async with LlamaEngine(path, threads=1, slots=8, context=1024) as engine:
 
         async def generated() -> int:
             # The server adds a stream to its counter when the stream is over.
@@ -119,13 +117,34 @@ async def llama(folder: Path) -> AsyncIterator[Opened]:
                 counters = await engine.server.metrics()
             return int(counters["tokens_predicted_total"])
 
-        yield Opened(engine, generated, None)
+        yield Opened(engine, generated, None, paced)
+
+
+@asynccontextmanager
+async def llama(folder: Path) -> AsyncIterator[Opened]:
+    pytest.importorskip("xllamacpp")
+    from support.tiny_gguf import write_tiny
+
+    async with llama_child(write_tiny(folder / "tiny.gguf"), paced=False) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def smollm2(folder: Path) -> AsyncIterator[Opened]:
+    from ponder.engines.catalogue import load_models
+    from ponder.engines.model_store import ModelStore
+
+    entry, store = load_models().find("smollm2-135m-instruct"), ModelStore()
+    if not store.installed(entry):
+        pytest.skip("SmolLM2 is not installed; `ponder model get smollm2-135m-instruct` gets it")
+    async with llama_child(store.path(entry), paced=True) as opened:
+        yield opened
 
 
 @asynccontextmanager
 async def torch(folder: Path) -> AsyncIterator[Opened]:
     pytest.importorskip("torch")
-    sys.path.append(str(Path(__file__).parent.parent / "engines" / "torch"))
+    sys.path.append(str(Path(__file__).parent.parent / "engines" / "torch_"))
     from tiny_llama import save_model, save_tokenizer
 
     from ponder.engines.torch.engine import TorchEngine
@@ -150,7 +169,8 @@ ENGINES: Mapping[str, Opener] = {
     "vllm": openai("vllm"),
     "llama.cpp server": openai("llama.cpp"),
     "llama": llama,
+    "smollm2": smollm2,
     "torch": torch,
 }
-MARKS = {"llama": pytest.mark.model, "torch": pytest.mark.torch}
+MARKS = {"smollm2": pytest.mark.model, "torch": pytest.mark.torch}
 PARAMS = [pytest.param(name, marks=MARKS[name]) if name in MARKS else name for name in ENGINES]

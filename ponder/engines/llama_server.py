@@ -131,6 +131,7 @@ class LlamaServer:
         self._session: aiohttp.ClientSession | None = None
         self._folder: Path | None = None
         self._patience = 0.0
+        self.address = ""
 
     @property
     def alive(self) -> bool:
@@ -171,7 +172,7 @@ class LlamaServer:
         answer = await self._launch(folder, key, socket)
         if "error" in answer:
             raise self._load_error(folder, answer)
-        address = str(answer["address"])
+        self.address = address = str(answer["address"])
         # A kept-alive connection that the server has just dropped would fail the next call: one connection each.
         connector: aiohttp.BaseConnector
         if socket:

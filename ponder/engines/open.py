@@ -74,7 +74,7 @@ async def open_engine(spec: str | None, options: EngineOptions = EngineOptions()
     elif spec is not None and spec.startswith(("http://", "https://")):
         async with _open_server(spec, options) as loaded:
             yield loaded
-    elif spec is not None and (Path(spec) / "config.json").is_file():
+    elif spec and (Path(spec) / "config.json").is_file():
         async with _open_folder(Path(spec), options) as loaded:
             yield loaded
     else:
@@ -110,7 +110,7 @@ def _notice(entry: Entry, why: str) -> str:
 
 
 def _unknown(spec: str, names: list[str]) -> OptionError | DataError:
-    if Path(spec).is_dir():
+    if spec and Path(spec).is_dir():
         return DataError(f"the folder {spec} holds no config.json, so it is no transformers model; give its folder")
     if "/" in spec or "\\" in spec:
         return DataError(f"there is no model file or folder {spec}; `ponder model list` shows models to get by name")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from ponder.core.errors import TapeMiss
 from ponder.core.problem import Problem, Prompt
 from ponder.text.think import ThinkSplitter
 
-_MARK = re.compile(r"</?think>")
+_MARK = re.compile(r"(</?think>)")
 
 
 class Probe(NamedTuple):
@@ -59,15 +59,9 @@ class Thought:
     ) -> Thought:
         """Cut a reply of which only the sum of tokens is known into pieces of `grain` tokens and equal length.
 
-        Think marks stay whole, as they are in a model's own tokens.
+        Think marks are a token each, as they are to most models.
         """
-        count = max(1, math.ceil(tokens / grain))
-        marks = [match.span() for match in _MARK.finditer(text)]
-        ends = [_outside(round(i * len(text) / count), marks) for i in range(count + 1)]
-        sums = [min(i * grain, tokens) for i in range(count + 1)]
-        pieces = tuple(
-            Chunk(text[ends[i] : ends[i + 1]], tokens=sums[i + 1] - sums[i], exact=False) for i in range(count)
-        )
+        pieces = tuple(_pieces(text, tokens, grain))
         return cls(pieces, tuple(probes), counted, opened, finish)
 
     @classmethod
@@ -83,11 +77,28 @@ class Thought:
         return cls(pieces, tuple(probes), all(chunk.exact for chunk in chunks), opened, finish)
 
 
-def _outside(place: int, marks: Sequence[tuple[int, int]]) -> int:
-    """Return a place, or the end of the mark that it lies in."""
-    index = bisect_left(marks, (place, 0))
-    start, end = marks[index - 1] if index else (0, 0)
-    return end if start < place < end else place
+def _pieces(text: str, tokens: int, grain: int) -> Iterator[Chunk]:
+    """Yield the text with its tokens spread evenly over all that is not a think mark."""
+    parts = [part for part in _MARK.split(text) if part] or [""]
+    marks = min(tokens, sum(map(_is_mark, parts)))
+    plain = sum(len(part) for part in parts if not _is_mark(part))
+    seen = passed = spent = 0
+    for index, part in enumerate(parts):
+        if _is_mark(part):
+            passed += 1
+        else:
+            seen += len(part)
+        until = min(passed, marks) + (round((tokens - marks) * seen / plain) if plain else 0)
+        own = (tokens if index == len(parts) - 1 else until) - spent
+        spent += own
+        count = 1 if _is_mark(part) else max(1, min(len(part), math.ceil(own / grain)))
+        for i in range(count):
+            share = own * (i + 1) // count - own * i // count
+            yield Chunk(part[len(part) * i // count : len(part) * (i + 1) // count], tokens=share, exact=False)
+
+
+def _is_mark(part: str) -> bool:
+    return _MARK.fullmatch(part) is not None
 
 
 class Along:
@@ -232,7 +243,8 @@ def _limited(pieces: Iterator[Chunk], limit: int, last: Chunk) -> tuple[Iterator
         if spent + piece.tokens > limit:
             left = limit - spent
             if left:
-                part = piece.text[: round(len(piece.text) * left / piece.tokens)]
+                # Always some text, so that who asks again gets on.
+                part = piece.text[: max(not kept, round(len(piece.text) * left / piece.tokens))]
                 kept.append(Chunk(part, tokens=left, logprobs=piece.logprobs, exact=False))
             return iter(kept), Chunk("", tokens=0, finish="length")
         spent += piece.tokens

@@ -128,8 +128,8 @@ async def test_a_known_sum_is_exact_to_the_end_and_an_estimate_before() -> None:
     assert (whole.text, whole.tokens, whole.exact) == (TEXT, 30, True)
     cut = await generate(Along([Thought.of_text(TEXT, 30)]), ASK, max_tokens=7)
     assert (cut.tokens, cut.exact, cut.finish) == (7, False, "length")
-    assert TEXT.startswith(cut.text)
-    assert len(cut.text) == pytest.approx(7 * len(TEXT) / 30, abs=1)
+    # The mark is one token; the other six are six of the 28 that are spread over 40 characters.
+    assert cut.text == "<think>" + TEXT[7 : 7 + 8]
     guess = await generate(Along([Thought.of_text(TEXT, 30, counted=False)]), ASK)
     assert (guess.tokens, guess.exact) == (30, False)
 
@@ -137,7 +137,8 @@ async def test_a_known_sum_is_exact_to_the_end_and_an_estimate_before() -> None:
 async def test_coarse_pieces_are_cut_at_the_limit_too() -> None:
     call = await generate(Along([Thought.of_text(TEXT, 30, grain=30)]), ASK, max_tokens=10)
     assert (call.tokens, call.finish, call.exact) == (10, "length", False)
-    assert call.text == TEXT[: round(len(TEXT) / 3)]
+    # Nine of the 21 tokens of the thought's 30 characters follow the mark.
+    assert call.text == "<think>" + TEXT[7 : 7 + 13]
 
 
 async def test_a_cut_thought_ends_as_one() -> None:
@@ -171,8 +172,12 @@ async def test_a_live_stream_becomes_a_thought() -> None:
     assert Cap.PREFILL in engine.caps
 
 
-@given(st.text("ab </think>", max_size=40), st.integers(0, 20), st.integers(0, 40), st.integers(1, 5))
-def test_text_and_tokens_add_up_wherever_a_thought_is_cut(text: str, tokens: int, at: int, step: int) -> None:
+@given(
+    st.lists(st.sampled_from(["<think>", "</think>", "a", "bc ", "思考"]), max_size=20).map("".join),
+    st.integers(0, 20),
+    st.integers(1, 5),
+)
+def test_text_and_tokens_add_up_wherever_a_thought_is_cut(text: str, tokens: int, step: int) -> None:
     async def walk() -> tuple[str, int]:
         run = Run(Along([Thought.of_text(text, tokens)]))
         prompt, spent = ASK, 0
@@ -186,11 +191,12 @@ def test_text_and_tokens_add_up_wherever_a_thought_is_cut(text: str, tokens: int
 
     said, spent = asyncio.run(walk())
     assert text.startswith(said)
-    if tokens and len(text) >= tokens:
+    marks = text.count("<think>") + text.count("</think>")
+    if tokens >= marks and len(text) - 8 * marks >= tokens:
         assert (said, spent) == (text, tokens)
 
 
-@pytest.mark.parametrize("tokens", range(1, 60, 4))
+@pytest.mark.parametrize("tokens", range(3, 43, 3))
 async def test_think_marks_are_never_cut(tokens: int) -> None:
     run = Run(Along([Thought.of_text(TEXT, tokens)]))
     prompt, thinking, answer = ASK, "", ""
@@ -199,3 +205,19 @@ async def test_think_marks_are_never_cut(tokens: int) -> None:
         prompt, thinking, answer = prompt + call, thinking + call.thinking, answer + call.answer
     assert thinking + "|" + answer == "9 x 7 is 56? No, 54 + 9 is 63.|\\boxed{63}"
     assert run.trace.tokens == tokens
+
+
+@given(st.text("a思", max_size=9), st.integers(0, 40), st.integers(1, 9))
+def test_pieces_hold_all_text_and_all_tokens(text: str, tokens: int, grain: int) -> None:
+    for whole in (text, f"<think>{text}</think>{text}", f"<think></think>{text}", f"{text}</think>"):
+        pieces = Thought.of_text(whole, tokens, grain=grain).pieces
+        assert "".join(piece.text for piece in pieces) == whole
+        assert sum(piece.tokens for piece in pieces) == tokens
+        assert all(piece.text for piece in pieces) or not whole
+
+
+async def test_a_character_of_many_tokens_is_got_past() -> None:
+    run, prompt = Run(Along([Thought.of_text("思考", 6)])), ASK
+    for _ in range(2):
+        prompt = prompt + await run.generate(prompt, max_tokens=1)
+    assert prompt.prefill == "思考"

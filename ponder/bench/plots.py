@@ -194,11 +194,16 @@ def truncation(rows: Sequence[Row]) -> Plot:
         return _plot(figure, "truncation", "Truncation", alt)
 
 
-def themed(svg: str) -> str:
-    """Return the SVG for use inside a page: ink, lines and grid take the page's colours, ids stay its own."""
+def themed(svg: str, prefix: str) -> str:
+    """Return the SVG for use inside a page: ink, lines and grid take the page's colours, ids begin with `prefix`."""
     for colour, variable in ((INK, "--ink"), (MUTED, "--muted"), (GRID, "--grid")):
         svg = svg.replace(colour, f"var({variable}, {colour})")
-    return svg
+    return _prefixed(svg, prefix)
+
+
+def _prefixed(svg: str, prefix: str) -> str:
+    """Several pictures share a page, so their ids must differ."""
+    return re.sub(r'( id="|url\(#|href="#)', rf"\1{prefix}-", svg)
 
 
 @contextmanager
@@ -224,8 +229,8 @@ def _plot(figure: Figure, name: str, title: str, alt: str) -> Plot:
     figure.savefig(png, format="png", dpi=160, facecolor="white", metadata={"Software": None})
     text = svg.getvalue()
     text = text[text.index("<svg") :]
-    # Several pictures share a page, so their ids must differ; a fixed pixel size would not fit a small screen.
-    text = re.sub(r'(id="|url\(#|href="#)', rf"\1{name}-", text)
+    text = _prefixed(text, name)
+    # A fixed size in pixels would not fit a small screen.
     text = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", text, count=1)
     text = re.sub(
         r'(<svg xmlns:xlink="[^"]*")', rf'\1 role="img" aria-label="{escape(f"{title}: {alt}")}"', text, count=1

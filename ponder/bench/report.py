@@ -229,10 +229,10 @@ def _environment() -> Environment:
     return environment
 
 
-def _inline(plot: Plot) -> str:
+def _inline(plot: Plot, slug: str) -> str:
     from markupsafe import Markup
 
-    return Markup(plots.themed(plot.svg))
+    return Markup(plots.themed(plot.svg, slug))
 
 
 def percent(value: float | None, signed: bool = False) -> str:

@@ -150,10 +150,13 @@ def test_ids_of_two_pictures_differ(pictures: dict[str, Plot]) -> None:
 
 
 def test_themed_pictures_take_the_colours_of_their_page(pictures: dict[str, Plot]) -> None:
-    themed = plots.themed(pictures["accuracy-tokens"].svg)
+    themed = plots.themed(pictures["accuracy-tokens"].svg, "toy")
     assert f"var(--ink, {plots.INK})" in themed
     assert f"var(--muted, {plots.MUTED})" in themed
-    ET.fromstring(themed)
+    ids = {node.get("id") for node in ET.fromstring(themed).iter() if node.get("id")}
+    assert ids
+    assert all(i and i.startswith("toy-accuracy-tokens-") for i in ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", themed)) <= ids
 
 
 def test_names_are_text_and_safe(rows: list[Row]) -> None:

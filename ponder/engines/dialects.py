@@ -81,6 +81,8 @@ class Dialect:
             raise Unsupported(
                 f"a {self.name} server has no {what}; open the model itself (a folder or file as --model)"
             )
+        if sampling.max_tokens < 1:
+            raise OptionError(f"sampling: max_tokens = {sampling.max_tokens} is out of range; it must be at least 1")
         if self.max_stops is not None and len(sampling.stop) > self.max_stops:
             raise Unsupported(f"{self.name} takes at most {self.max_stops} stop strings, not {len(sampling.stop)}")
         body: Json = {self.limit_field: sampling.max_tokens, **self.shape(sampling)}

@@ -57,6 +57,7 @@ class OpenAIEngine:
         self._root = re.sub(r"/v\d+$", "", base)
         self._wanted = Wanted(model, dialect, template, think)
         self._server: Server | None = None
+        self._parses = False
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self.name})"
@@ -114,13 +115,18 @@ class OpenAIEngine:
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
         """Open one generation. Raises `Unsupported`, before anything is sent, for what the server has no word for."""
         call = await self._raw(prompt, sampling) if prompt.prefill else self._chat(prompt, sampling)
-        async with self._client.events(call.path, call.body) as events:
-            yield _Chunks(self._client, events, call.reader, bool(sampling.logprobs))
+        try:
+            async with self._client.events(call.path, call.body) as events:
+                yield _Chunks(self._client, events, call.reader, bool(sampling.logprobs))
+        finally:
+            self._parses = self._parses or call.reader.parsed
 
     def _chat(self, prompt: Prompt, sampling: Sampling) -> _Call:
         server = self._open
-        off = prompt.thinking is not None and prompt.thinking.mode == "off"
-        reply = Reply(server.think or _USUAL, read_chat, opened=server.think.opened and not off)
+        asked = prompt.thinking
+        none = asked is not None and (asked.mode == "off" or asked.tokens == 0)
+        opened = server.think.opened and not none
+        reply = Reply(server.think or _USUAL, read_chat, opened=opened, parsed=self._parses)
         return _Call("/chat/completions", server.dialect.chat(server.model, prompt, sampling), reply)
 
     async def _raw(self, prompt: Prompt, sampling: Sampling) -> _Call:
@@ -157,9 +163,14 @@ class OpenAIEngine:
 
 
 class _Reader(Protocol):
-    """Turns events into chunks; `finish` is not empty once the server has said that the reply is over."""
+    """Turns events into chunks; `finish` is not empty once the server has said that the reply is over.
+
+    `complete` says that no event will follow, `parsed` that thinking came in a field of its own.
+    """
 
     finish: str
+    complete: bool
+    parsed: bool
 
     def feed(self, event: Json) -> list[Chunk]: ...
 
@@ -178,11 +189,12 @@ class _Native:
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self.finish = ""
+        self.complete = self.parsed = False
 
     def feed(self, event: Json) -> list[Chunk]:
         chunks = self._decoder.feed(cast(Event, event))
         if event.get("stop"):
-            self.finish = "stop"
+            self.finish, self.complete = "stop", True
         return chunks
 
     def end(self) -> list[Chunk]:
@@ -220,7 +232,8 @@ class _Chunks:
                 self._ready.extend(self._reader.feed(event))
             except (KeyError, TypeError, AttributeError):
                 raise self._client.failure("sent an event that is not of its own protocol", retry=True) from None
-            return
+            if not self._reader.complete:
+                return
         self._ended = True
         if not self._reader.finish:
             raise self._client.failure("ended the reply without a finish; it may have died", retry=True)

@@ -146,6 +146,9 @@ class Reply:
 
     Thinking comes in a field of its own, or in the text between marks. Where a server does both, the second copy is
     dropped. Marks that a server took away are put back as markup, so that the text can be continued from.
+
+    `opened` says that the template opened the thought. `parsed` becomes true with the first thinking in a field; set
+    from an earlier reply, it says that text which comes without any is the answer.
     """
 
     marks: Think
@@ -153,6 +156,8 @@ class Reply:
     prefill: str = ""
     opened: bool = False
     finish: str = ""
+    complete: bool = False
+    parsed: bool = False
     _splitter: ThinkSplitter = field(init=False)
     _parts: list[_Part] = field(default_factory=list)
     _pieces: list[Piece] = field(default_factory=list)
@@ -165,12 +170,12 @@ class Reply:
     _last: tuple[int, tuple[Logprob, ...]] = (0, ())
     _thought: str = ""
     _again: str = ""
-    _fields: bool = False
     _inside: bool = False
     _repeats: bool = False
 
     def __post_init__(self) -> None:
-        self._splitter = ThinkSplitter(self.marks.open, self.marks.close, self.prefill, self.opened)
+        opened = self.opened and not self.parsed
+        self._splitter = ThinkSplitter(self.marks.open, self.marks.close, self.prefill, opened)
 
     def feed(self, event: Json) -> list[Chunk]:
         """Return the chunks that are known after one event."""
@@ -216,7 +221,7 @@ class Reply:
 
     @property
     def _channel(self) -> Channel:
-        return "think" if self._inside or (self._splitter.thinking and not self._fields) else "answer"
+        return "think" if self._inside or (self._splitter.thinking and not self.parsed) else "answer"
 
     def _count(self, delta: Delta) -> tuple[int, bool]:
         """Return how many tokens an event stands for, and whether that is known."""
@@ -245,12 +250,12 @@ class Reply:
     def _reason(self, text: str) -> list[Chunk]:
         """Return the chunks of thinking that came in a field of its own."""
         chunks: list[Chunk] = []
-        if not self._fields:
+        if not self._thought:
             # The server takes the marks off: an answer does not begin inside the thought, whatever the template says.
             self._splitter = ThinkSplitter(self.marks.open, self.marks.close)
-        if not self._inside and self.marks.open and (self._fields or not self.opened):
+        if not self._inside and self.marks.open and (self._thought or not self.opened):
             chunks.append(Chunk(self.marks.open, "think", 0, markup=True))
-        self._fields = self._inside = True
+        self.parsed = self._inside = True
         self._thought += text
         return [*chunks, Chunk(text, "think")]
 
@@ -292,7 +297,7 @@ class Reply:
                     part.cut, part.tokens, part.logprobs, part.ids = True, 0, (), ()
                 else:
                     part = next(parts, None)
-            spelled = ids if whole and not self._fields else ()
+            spelled = ids if whole and not self.parsed else ()
             chunks += self._emit(
                 Chunk(piece.text, piece.channel, tokens, spelled, logprobs, markup=piece.markup, exact=exact)
             )
@@ -305,7 +310,7 @@ class Reply:
 
     def _emit(self, chunk: Chunk) -> list[Chunk]:
         """Return a piece of content; beside a reasoning field, leave out thinking that the field has said already."""
-        if not self._fields:
+        if not self.parsed:
             return [chunk]
         if chunk.channel == "think":
             if chunk.markup and not self._repeats:

@@ -129,6 +129,11 @@ def test_what_the_protocol_cannot_say_is_refused(name: str, sampling: Sampling) 
         dialect_named(name).chat("m", ASK, sampling)
 
 
+def test_no_tokens_at_all_cannot_be_asked() -> None:
+    with pytest.raises(OptionError, match="max_tokens = 0"):
+        dialect_named("llama.cpp").sampling(Sampling(max_tokens=0))
+
+
 @pytest.mark.parametrize(
     ("name", "field"),
     [

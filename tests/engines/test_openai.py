@@ -191,6 +191,14 @@ async def test_connections_are_used_again_and_a_dead_one_costs_nothing() -> None
         assert server.generations == 5
 
 
+async def test_every_endpoint_leaves_its_connection_for_the_next_call() -> None:
+    for dialect in ("vllm", "llama.cpp"):
+        async with opened(server := FakeServer(dialect, THOUGHT)) as engine:
+            for prompt in (ASK, ASK + "<think>", ASK + "<think>two"):
+                await read(engine, prompt)
+            assert server.connections == 1
+
+
 async def test_a_fresh_connection_that_dies_is_an_error() -> None:
     async with opened(FakeServer("plain", faults={0: Fault("close"), 1: Fault("close")})) as engine:
         with pytest.raises(EngineError, match="closed the connection") as caught:
@@ -311,6 +319,17 @@ async def test_thinking_off_means_that_no_thought_was_opened() -> None:
         chunks = await read(engine, Prompt(ASK.messages, thinking=Thinking.off()))
     assert server.body["chat_template_kwargs"]["enable_thinking"] is False
     assert text(chunks, "answer") == "The answer is four."
+
+
+async def test_an_empty_thought_that_the_server_took_away_leaves_the_answer_an_answer() -> None:
+    async with opened(server := FakeServer("vllm", THOUGHT, opened=True, parser="reasoning")) as engine:
+        first = await read(engine)
+        assert text(first) == text(await read(engine)) == THOUGHT.removeprefix("<think>")
+        server.reply = "<think></think>Four."
+        assert text(await read(engine), "answer") == "Four."
+    async with opened(FakeServer("vllm", "<think></think>Four.", opened=True, parser="reasoning")) as engine:
+        chunks = await read(engine, Prompt(ASK.messages, thinking=Thinking.budget(0)))
+        assert text(chunks, "answer") == "Four."
 
 
 async def test_a_response_format_goes_with_a_chat_or_a_closed_thought() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -91,15 +91,22 @@ def rows_of(arms: dict[str, dict[str, Arm]], *, baseline: str | None, margin: fl
     rows: list[Row] = []
     for by_method in arms.values():
         labels = list(by_method)
-        constants = ("sample", "no_thinking") if {"sample", "no_thinking"} <= set(labels) else None
+        ends = [_labelled(by_method, "sample"), _labelled(by_method, "no_thinking")]
+        constants = (ends[0], ends[1]) if ends[0] and ends[1] else None
         base = pick_baseline(labels, baseline)
         rows += summarize(by_method, base, margin=margin, price=price, constants=constants)
     return rows
 
 
+def _labelled(arms: Mapping[str, Arm], method: str) -> str | None:
+    """Return the label of the first arm of a method, whatever its options."""
+    return next((label for label, arm in arms.items() if arm.method == method), None)
+
+
 def report_data(store: Store, info: RunInfo, rows: Sequence[Row], notes: Sequence[str] = ()) -> ReportData:
     """Collect what the report of a run shows: its rows, its lengths, and as many of its traces as a page holds."""
-    from ponder import __version__
+    from importlib.metadata import version
+
     from ponder.bench.plots import Lengths
     from ponder.bench.report import ReportData
     from ponder.bench.traces import choose, view
@@ -118,7 +125,7 @@ def report_data(store: Store, info: RunInfo, rows: Sequence[Row], notes: Sequenc
         settings=info.sampling,
         folder=str(info.folder),
         notes=notes,
-        version=__version__,
+        version=version("ponder"),
     )
 
 

@@ -1,0 +1,1 @@
+"""Run many questions through many methods, compare, and report."""

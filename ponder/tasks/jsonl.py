@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import zlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NoReturn, cast
 
-from ponder.core.errors import DataError, OptionError, nearest
+from ponder.core.errors import DataError
 from ponder.core.judge import Item
-from ponder.tasks.record import LETTERS, Broken, Row, read_row
+from ponder.tasks.own import VERIFIERS, check_options, choose, questions
+from ponder.tasks.record import Broken, Row, read_row
 from ponder.verify.base import Base
-from ponder.verify.choice import Choice
-from ponder.verify.exact import Exact
-from ponder.verify.math import Math
-from ponder.verify.number import Number
-from ponder.verify.yes_no import YesNo
 
-VERIFIERS: Mapping[str, Base] = {
-    "number": Number(),
-    "math": Math(),
-    "choice": Choice(LETTERS),
-    "yes_no": YesNo(),
-    "exact": Exact(),
-}
 _MAX_LINE = 2**20
 
 
@@ -48,19 +36,9 @@ class JSONL:
 
     def __post_init__(self) -> None:
         """Read up to the first answered line to choose the verifier. Raises `DataError` for a broken beginning."""
-        if self.verifier_name and self.verifier_name not in VERIFIERS:
-            listed = ", ".join(VERIFIERS)
-            hint = nearest(self.verifier_name, VERIFIERS)
-            raise OptionError(f"there is no verifier {self.verifier_name!r}{hint}; the verifiers: {listed}")
-        if self.format not in ("on", "off"):
-            raise OptionError(f"jsonl: format = {self.format!r} must be on or off")
+        check_options(self.verifier_name, self.format)
         with closing(self._rows()) as rows:
-            first = next((row for _, row in rows if row.answer is not None), None)
-        kind = self.verifier_name or (first.verifier or _suits(first) if first else "exact")
-        if kind not in VERIFIERS:
-            known = ", ".join(VERIFIERS)
-            raise DataError(f"{self.path}: there is no verifier {kind!r}{nearest(kind, VERIFIERS)}; use one of {known}")
-        object.__setattr__(self, "kind", kind)
+            object.__setattr__(self, "kind", choose(rows, self.verifier_name, self.path))
 
     @property
     def name(self) -> str:
@@ -75,21 +53,9 @@ class JSONL:
 
     def items(self, limit: int | None = None) -> Iterator[Item]:
         """Yield the questions in the order of the file. Raises `DataError` that names the file and the line."""
-        seen: set[bytes] = set()
         stem = Path(self.path).name.removesuffix(".gz").removesuffix(".jsonl")
-        for number, row in islice(self._rows(), limit):
-            if row.verifier and row.verifier != self.kind and not self.verifier_name:
-                what = f"asks for the verifier {row.verifier!r}, but earlier lines are judged by {self.kind!r}"
-                self._fail(number, f"{what}; give each kind of question a file of its own")
-            id = row.id if row.id is not None else f"{stem}-{number}"
-            digest = hashlib.blake2b(id.encode(), digest_size=8).digest()
-            if digest in seen:
-                self._fail(number, f"the id {id!r} stands in an earlier line too; ids must differ")
-            seen.add(digest)
-            try:
-                yield row.item(id, self.kind, self.verifier, self.format == "on")
-            except Broken as error:
-                self._fail(number, str(error))
+        mixed, formatted = bool(self.verifier_name), self.format == "on"
+        return questions(islice(self._rows(), limit), self.kind, stem, self._fail, mixed=mixed, formatted=formatted)
 
     def _rows(self) -> Generator[tuple[int, Row], None, None]:
         """Yield (line number from 1, record) for each line that is not blank."""
@@ -141,13 +107,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"{error or type(error).__name__}; if it was copied, copy it again"
-
-
-def _suits(row: Row) -> str:
-    """Return the verifier that suits an answered question, where nobody named one."""
-    if row.choices:
-        return "choice"
-    for kind in ("number", "yes_no"):
-        if VERIFIERS[kind].check(row.reference()) is None:
-            return kind
-    return "exact"

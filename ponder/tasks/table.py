@@ -13,6 +13,7 @@ from ponder.tasks.aqua import AQuA
 from ponder.tasks.arithmetic import Arithmetic
 from ponder.tasks.gsm8k import GSM8K
 from ponder.tasks.gym import Gym
+from ponder.tasks.hub import HubDataset
 from ponder.tasks.jsonl import JSONL
 from ponder.tasks.math500 import MATH500
 from ponder.tasks.prosqa import ProsQA
@@ -74,6 +75,19 @@ def _jsonl(rest: str, seed: int) -> Task:
     return JSONL(path, found.get("verifier", ""), found.get("format", "on"))
 
 
+def _hub(rest: str, seed: int) -> Task:
+    dataset, _, options = rest.partition(",")
+    if not dataset or "=" in dataset:
+        raise OptionError("datasets needs a name or a path first, as in datasets:openai/gsm8k,config=main,split=test")
+    found = _options(options, f"datasets:{dataset}")
+    known = ("config", "split", "question", "answer", "choices", "id", "verifier", "format")
+    for key in found:
+        if key not in known:
+            raise OptionError(f"datasets has no option {key!r}{nearest(key, known)}; its options: {', '.join(known)}")
+    verifier = found.pop("verifier", "")
+    return HubDataset(dataset, verifier_name=verifier, **found)
+
+
 TASKS: Mapping[str, Entry] = {
     "gsm8k": Entry("grade-school word problems; 1,319 questions, numbers", _plain("gsm8k", GSM8K)),
     "math500": Entry("competition mathematics; 500 questions, formulas", _plain("math500", MATH500)),
@@ -87,6 +101,7 @@ TASKS: Mapping[str, Entry] = {
     ),
     "reasoning_gym": Entry("puzzles by the name of their set: reasoning_gym:chain_sum,size=50", _gym),
     "jsonl": Entry("your own questions: jsonl:FILE, one JSON object a line, gzip or not", _jsonl),
+    "datasets": Entry("what the datasets package can load: datasets:NAME,config=C,split=S,answer=COLUMN", _hub),
 }
 """Every task by name."""
 

@@ -15,7 +15,18 @@ from ponder.tasks import TASKS, load_task, task_names
 def test_the_table_names_every_task_in_one_line() -> None:
     assert task_names() == list(TASKS)
     assert set(TASKS) == {
-        *("gsm8k", "math500", "svamp", "aqua", "strategyqa", "prosqa", "arithmetic", "reasoning_gym", "jsonl"),
+        *(
+            "gsm8k",
+            "math500",
+            "svamp",
+            "aqua",
+            "strategyqa",
+            "prosqa",
+            "arithmetic",
+            "reasoning_gym",
+            "jsonl",
+            "datasets",
+        ),
     }
     for entry in TASKS.values():
         assert 10 < len(entry.summary) <= 90

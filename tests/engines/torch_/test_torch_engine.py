@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -387,6 +388,40 @@ async def test_a_run_goes_over_it_as_over_any_engine(engine: TorchEngine) -> Non
     assert call.engine == "torch:tiny-llama"
     further = await run.generate(prompt + call, max_tokens=3)
     assert further.cached_tokens > 0
+
+
+@pytest.mark.parametrize("package", ["torch", "transformers", "safetensors"])
+async def test_a_missing_package_says_what_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(OptionError, match=rf"needs the package {package}: pip install 'ponder\[torch\]'.*CPU build"):
+        async with TorchEngine(folder):
+            pass
+
+
+async def test_being_cancelled_while_loading_leaves_no_thread_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go = threading.Event(), threading.Event()
+    load = worker_module.load
+
+    def slow(path: Path, dtype: str) -> worker_module.Loaded:
+        entered.set()
+        assert go.wait(60)
+        return load(path, dtype)
+
+    monkeypatch.setattr(worker_module, "load", slow)
+    engine = TorchEngine(folder, dtype="float32", threads=1)
+    opening = asyncio.create_task(engine.__aenter__())
+    await asyncio.to_thread(entered.wait)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    go.set()
+    assert engine._worker is not None
+    await engine._worker.join()
+    assert engine.generated == 0
 
 
 async def test_the_options_are_checked(tmp_path: Path) -> None:

@@ -150,9 +150,9 @@ class LlamaEngine:
         async for event in events:
             if "error" in event:
                 raise refusal(self.name, 500, event["error"])
+            if progress := event.get("prompt_progress"):
+                self._slots.note_progress(seat, progress["processed"], progress["cache"])
             for chunk in decoder.feed(event):
-                if chunk.usage and chunk.usage.cached is not None and chunk.finish is None:
-                    self._slots.note_cached(seat, chunk.usage.cached)
                 yield chunk
             if event.get("stop"):
                 return

@@ -48,6 +48,7 @@ class Progress(TypedDict):
 
     total: int
     cache: int
+    processed: int
 
 
 class TokenProb(TypedDict):

@@ -33,13 +33,17 @@ class _Copy:
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """Where a call runs: `shared` tokens of its prompt should not be read again there."""
+    """Where a call runs: `shared` tokens of its prompt should not be read again there.
+
+    The call notes how many it has `read`, those at hand included, and what it has `generated`.
+    """
 
     ids: Sequence[int]
     slot: int = -1
     shared: int = 0
     copy: _Copy | None = None
     wait_for: _Copy | None = None
+    read: int = 0
     generated: Sequence[int] = ()
     server: int = 0
 
@@ -77,7 +81,7 @@ class Slots:
 
     @asynccontextmanager
     async def seat(self, ids: Sequence[int]) -> AsyncIterator[Seat]:
-        """Wait for a turn and yield a seat; set its `generated` to what the call added before leaving."""
+        """Wait for a turn and yield a seat."""
         # A call that waits inside the server cannot be left at once, so all waiting is done here.
         async with self._turns:
             seat = Seat(ids, server=self._restarts)
@@ -95,7 +99,12 @@ class Slots:
         if seat.slot < 0:
             self._waiting.remove(seat)
             return
-        self._held[seat.slot] = (*seat.ids, *seat.generated) if seat.server == self._restarts else ()
+        if seat.server != self._restarts:
+            self._held[seat.slot] = ()
+        elif seat.read < len(seat.ids):  # Left before the prompt was read.
+            self._held[seat.slot] = seat.ids[: max(seat.read, seat.shared)]
+        else:
+            self._held[seat.slot] = (*seat.ids, *seat.generated)
         self._idle.append(seat.slot)
 
     def _plan(self) -> None:
@@ -165,6 +174,8 @@ class Slots:
             finally:
                 seat.copy.users -= 1
 
-    def note_cached(self, seat: Seat, cached: int) -> None:
-        """Compare what the server had at hand with what it should have had: all but the last token that was held."""
-        self.reread += max(0, seat.shared - 1 - cached)
+    def note_progress(self, seat: Seat, read: int, cached: int) -> None:
+        """Note how far the prompt is read. The server should have had all but the last token that was held at hand."""
+        if not seat.read:
+            self.reread += max(0, seat.shared - 1 - cached)
+        seat.read = max(read, cached, 1)

@@ -90,7 +90,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 )
 def test_a_broken_catalogue_is_named_with_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
     path = write(tmp_path, text, "broken.toml")
-    with pytest.raises(DataError, match="the catalogue .*broken.toml") as caught:
+    with pytest.raises(DataError, match=r"the catalogue .*broken.toml") as caught:
         load_models([path])
     assert words in str(caught.value)
 

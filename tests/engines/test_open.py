@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ponder.core.engine import Sampling, Think
+from ponder.core.engine import Think
 from ponder.core.errors import DataError, EngineError, OptionError, PonderError
 from ponder.core.problem import Problem, Prompt
 from ponder.core.run import Run
@@ -27,8 +27,10 @@ def catalogue(tmp_path: Path, tiny_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return path
 
 
-def install(tiny_path: Path, tmp_path: Path, name: str) -> None:
-    (tmp_path / "models" / f"{name}.gguf").write_bytes(tiny_path.read_bytes())
+def install(tiny_path: Path, tmp_path: Path, name: str, damage: int = 0) -> None:
+    data = bytearray(tiny_path.read_bytes())
+    data[-1] ^= damage
+    (tmp_path / "models" / f"{name}.gguf").write_bytes(data)
 
 
 def options(catalogue: Path) -> EngineOptions:
@@ -80,9 +82,7 @@ async def test_without_a_model_the_best_that_is_installed(catalogue: Path, tiny_
 
 
 async def test_an_installed_file_with_the_wrong_hash(catalogue: Path, tmp_path: Path, tiny_path: Path) -> None:
-    data = bytearray(tiny_path.read_bytes())
-    data[-1] ^= 1
-    (tmp_path / "models" / "tiny-good.gguf").write_bytes(data)
+    install(tiny_path, tmp_path, "tiny-good", damage=1)
     with pytest.raises(DataError, match="is damaged"):
         async with open_engine("tiny-good", options(catalogue)):
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -16,6 +17,7 @@ from ponder.verify import Base, Boxed, Choice, Exact, Math, Number, VerifierPool
 Grading = Literal["recorded", "ponder"]
 
 OPEN, CLOSE = "<think>", "</think>"
+_TAGGED = re.compile(r"<answer>\s*(.*?)\s*(?:</answer>|\Z)", re.DOTALL)
 
 
 VERIFIERS: Mapping[str, type[Base]] = {
@@ -148,7 +150,7 @@ class Grader:
         if recorded and sample.predicted:
             stated = sample.prediction
         else:
-            stated = self.verifier.extract(sample.text if isinstance(self.verifier, Boxed) else answer)
+            stated = self.verifier.extract(self._judged_text(sample, answer))
         inside = stated is not None and not answer.strip()
         by_source = recorded and sample.correct is not None and problem.answer is not None
         share = thought / len(sample.text) if sample.text else 0.0
@@ -183,8 +185,15 @@ class Grader:
         if self.grading == "recorded" and reply.sample.predicted:
             text = f"\\boxed{{{reply.stated}}}"
         else:
-            text = reply.sample.text if isinstance(self.verifier, Boxed) else reply.answer
+            text = self._judged_text(reply.sample, reply.answer)
         return (await self._pool.judge(self.verifier, text, gold)).correct
+
+    def _judged_text(self, sample: RecordedSample, answer: str) -> str:
+        """Return the part of a reply that the verifier reads: what stands in `<answer>` tags, where they are used."""
+        if isinstance(self.verifier, Boxed):
+            return sample.text
+        tagged = _TAGGED.findall(answer) if "<answer>" in answer else []
+        return str(tagged[-1]) if tagged else answer
 
     def _count(self, replies: list[Reply]) -> None:
         sourced = sum(reply.by_source for reply in replies)

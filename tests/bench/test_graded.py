@@ -82,6 +82,16 @@ async def test_our_grading_reads_and_judges_for_itself(pool: VerifierPool) -> No
     assert one.same("4", "4.0")
 
 
+async def test_answers_in_tags_are_read_without_them(pool: VerifierPool) -> None:
+    replies = (
+        sample("<think>a</think>\n<answer>4</answer>"),
+        sample("<think>a</think><answer>5</answer> no: <answer> 4 "),
+        sample("<think><answer>4</answer></think>none"),
+    )
+    one = await graded(pool, problem(*replies), "ponder")
+    assert [(reply.stated, reply.correct) for reply in one.replies] == [("4", True), ("4", True), ("none", False)]
+
+
 async def test_what_needs_algebra_is_judged_in_the_pool(pool: VerifierPool) -> None:
     one = await graded(pool, problem(sample("\\boxed{(x+1)^2}"), answer="x^2+2x+1"), "ponder")
     assert one.replies[0].correct is True

@@ -128,6 +128,10 @@ class TestFullSets:
         assert rows["sample"].accuracy == pytest.approx(0.1415)
         assert rows["self_consistency"].accuracy == pytest.approx(9 / 40)
         assert rows["sample"].pass_at["50"] == pytest.approx(26 / 40)
+        ours, result = run(FULL / "traces" / "llama_3b_rl_amc23_x50.jsonl.gz", grading="ponder", disagreements=True)
+        assert ours["sample"].accuracy == pytest.approx(0.1415, abs=0.01)
+        # The source wants the bare number; we take `9 - 5 = 4` for 4.
+        assert all(found.ours and not found.recorded for found in result.disagreements)
 
     def test_r1_by_limit(self) -> None:
         path = FULL / "traces" / "r1_distill_qwen_1.5b_math.jsonl.gz"

@@ -11,7 +11,7 @@ from ponder.core.problem import Message, Prompt
 from ponder.engines.dialects import Dialect, dialect_named, dialect_of_host
 from ponder.engines.http import Client, Json, as_count, as_list, as_object, as_text
 from ponder.engines.render import ByLlamaCpp, ByTemplate, ByVLLM, Renderer, llama_cpp_encode
-from ponder.engines.template import MARKS, ChatTemplate
+from ponder.engines.template import MARKS, ChatTemplate, marks_in
 
 _QUESTION = Prompt((Message.of("user", "?"),))
 
@@ -108,7 +108,7 @@ async def _llama_cpp(client: Client, root: str, server: Server, wanted: Wanted) 
     caps = set(server.caps)
     if not as_object(props.get("modalities")).get("vision"):
         caps.discard(Cap.IMAGES)
-    marks = next((pair for pair in MARKS if pair[1] in source), ("", ""))
+    marks = marks_in(source)
     if "enable_thinking" not in source and not marks[1]:
         caps.discard(Cap.THINKING)
     renderer = ByLlamaCpp(client, root, server.dialect, wanted.think.open if wanted.think else marks[0])

@@ -6,6 +6,7 @@ A template comes with the model and may come from anywhere, so it runs in jinja2
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -50,11 +51,22 @@ class ChatTemplate:
             if path.suffix == ".json":
                 settings = _json(path)
                 return cls(_template_in(settings, path), _special_tokens(settings), str(path))
-            return cls(path.read_text("utf-8"), where=str(path))
+            beside = path.with_name("tokenizer_config.json")
+            tokens = _special_tokens(_json(beside)) if beside.exists() else {}
+            return cls(path.read_text("utf-8"), tokens, str(path))._complete()
         except OSError as error:
             raise DataError(f"the chat template {path} cannot be read ({error.strerror}); check the path") from None
         except UnicodeDecodeError:
             raise DataError(f"the chat template {path} is not UTF-8 text; give the .jinja file or its folder") from None
+
+    def _complete(self) -> ChatTemplate:
+        """Refuse a template without its mark of beginning: the model would answer worse, and nothing would tell."""
+        if "bos_token" not in self._variables and re.search(r"\{\{[^}]*\bbos_token\b", self.source):
+            raise DataError(
+                f"{self._where} writes bos_token and does not say what it is; "
+                "put the model's tokenizer_config.json beside it, or give the model's folder"
+            )
+        return self
 
     def render(self, prompt: Prompt, *, reply: bool = True) -> str:
         """Return the text of the conversation; with `reply`, up to where the model's own turn begins.
@@ -73,11 +85,14 @@ class ChatTemplate:
 
     def think(self) -> Think:
         """Return how the model marks its thinking, as its template tells; an empty `Think` where it does not think."""
-        for opening, closing in MARKS:
-            if closing in self.source:
-                shown = self.render(Prompt((Message.of("user", "?"),)))
-                return Think(opening, closing, opened=ends_open(shown, opening))
-        return Think()
+        opening, closing = marks_in(self.source)
+        shown = self.render(Prompt((Message.of("user", "?"),))) if opening else ""
+        return Think(opening, closing, opened=ends_open(shown, opening))
+
+
+def marks_in(source: str) -> tuple[str, str]:
+    """Return the marks that a template speaks of, the closing or the opening one, or two empty strings."""
+    return next((pair for pair in MARKS if pair[1] in source or pair[0] in source), ("", ""))
 
 
 def ends_open(rendered: str, opening: str) -> bool:

@@ -108,6 +108,15 @@ def test_files_of_each_kind(tmp_path: Path) -> None:
     assert ChatTemplate.load(config).render(ASK) == "plain"
 
 
+def test_a_template_file_takes_its_tokens_from_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "t.jinja"
+    path.write_text("{{- bos_token }}hi")
+    with pytest.raises(DataError, match=r"writes bos_token .*tokenizer_config\.json beside it"):
+        ChatTemplate.load(path)
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": "<s>"}')
+    assert ChatTemplate.load(path).render(ASK) == "<s>hi"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

@@ -49,3 +49,13 @@ async def predicted(address: str) -> int:
         found = re.search(r"^llamacpp:tokens_predicted_total (\d+)", await reply.text(), re.MULTILINE)
     assert found is not None
     return int(found[1])
+
+
+async def settled(address: str, before: int) -> int:
+    """Return the same count once it has moved on from `before` and rests: the server adds up when a slot is free."""
+    counts = [before]
+    while counts[-1] == before or len(counts) < 4 or len(set(counts[-3:])) > 1:
+        await asyncio.sleep(0.1)
+        counts.append(await predicted(address))
+        assert len(counts) < 200, "the server counted nothing"
+    return counts[-1]

@@ -286,7 +286,7 @@ class Live:
             if not chunk.markup:
                 (self._thinking if chunk.channel == "think" else self._answer).append(chunk.text)
         # The token that ends a reply spells nothing, so it is left out.
-        if self._ids is not None and (chunk.text or not chunk.finish):
+        if self._ids is not None and (chunk.text or chunk.finish != "stop"):
             if len(chunk.token_ids) == chunk.tokens or (chunk.token_ids and chunk.finish):
                 self._ids.extend(chunk.token_ids)
             else:

@@ -89,6 +89,14 @@ async def test_ids_of_letters_that_come_in_pieces_are_all_kept() -> None:
     assert (call.text, call.token_ids, call.tokens) == ("é", (7, 8), 3)
 
 
+async def test_a_letter_that_the_limit_cuts_keeps_its_ids() -> None:
+    chunks: list[Chunk | BaseException] = [
+        Chunk("a", token_ids=(7,)),
+        Chunk("", tokens=2, token_ids=(8, 9), finish="length"),
+    ]
+    assert (await Run(Fixed(chunks)).generate(ASK)).token_ids == (7, 8, 9)
+
+
 async def test_one_chunk_without_ids_leaves_the_whole_call_without() -> None:
     chunks: list[Chunk | BaseException] = [Chunk("a", token_ids=(7,)), Chunk("", tokens=1), Chunk("b", finish="stop")]
     assert (await Run(Fixed(chunks)).generate(ASK)).token_ids == ()

@@ -208,7 +208,8 @@ class _Chunks:
         self._client, self._events, self._reader = client, events, reader
         self._ready: deque[Chunk] = deque()
         self._ended = False
-        self._owed = logprobs
+        self._asked = logprobs
+        self._bare = False
 
     def __aiter__(self) -> _Chunks:
         return self
@@ -220,9 +221,10 @@ class _Chunks:
             await self._more()
         chunk = self._ready.popleft()
         if chunk.logprobs:
-            self._owed = False
-        elif self._owed and chunk.finish and chunk.tokens == 0:
+            self._asked = False
+        elif self._asked and chunk.finish and self._bare:
             raise self._client.failure("was asked for log-probabilities and sent none; use a server that has them")
+        self._bare = self._bare or bool(chunk.text)
         return chunk
 
     async def _more(self) -> None:

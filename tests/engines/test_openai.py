@@ -128,11 +128,13 @@ async def test_a_plain_server_continues_only_with_a_template(tmp_path: Path) -> 
     assert text(chunks, "answer") == "The answer is four."
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-async def test_leaving_stops_the_server(dialect: str) -> None:
+@pytest.mark.parametrize(
+    ("dialect", "prefill"), [("plain", ""), ("vllm", ""), ("vllm", "word"), ("llama.cpp", ""), ("llama.cpp", "word")]
+)
+async def test_leaving_stops_the_server(dialect: str, prefill: str) -> None:
     async with opened(server := FakeServer(dialect, "word " * 500, tick=0.004)) as engine:
         seen = 0
-        async with engine.stream(ASK, Sampling(max_tokens=400)) as chunks:
+        async with engine.stream(ASK + prefill, Sampling(max_tokens=400)) as chunks:
             async for chunk in chunks:
                 seen += chunk.tokens
                 if seen >= 20:
@@ -267,6 +269,8 @@ async def test_log_probabilities_that_do_not_come_are_an_error() -> None:
     async with opened(silent) as engine:
         with pytest.raises(EngineError, match="asked for log-probabilities and sent none"):
             await read(engine, sampling=Sampling(logprobs=1))
+        silent.reply = ""
+        assert [chunk.finish for chunk in await read(engine, sampling=Sampling(logprobs=1))] == ["stop"]
 
 
 @pytest.mark.parametrize("group", [2, 5])

@@ -16,8 +16,6 @@ from ponder.core.errors import DataError
 MAX_LINE = 256 * 2**20
 """Bytes. A longer line is no problem with its replies but a mistake, or a file that would fill the memory."""
 
-Scalar = str | int | float | bool | None
-
 
 class RecordedProbe(NamedTuple):
     """An answer asked on the side: after `at` tokens of the reply, with probability `p`, at a cost of `tokens`."""
@@ -44,7 +42,8 @@ class RecordedSample(NamedTuple):
     reward: float | None
     closed_thinking: bool | None
     probes: tuple[RecordedProbe, ...]
-    fields: Mapping[str, Scalar]
+    fields: Mapping[str, object]
+    """Everything that the source says about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,8 @@ class RecordedProblem:
     answer: str | None
     samples: tuple[RecordedSample, ...]
     tokenizer: str | None
-    fields: Mapping[str, Scalar]
+    fields: Mapping[str, object]
+    """Everything that the source says about it."""
 
 
 def read_traces(path: Path, limit: int | None = None) -> Iterator[RecordedProblem]:
@@ -126,111 +126,112 @@ def _problem(data: dict[str, object], tokenizer: str | None, where: str) -> Reco
     for name in ("id", "samples"):
         if name not in data:
             raise DataError(f"{where} has no field {name!r}; a problem has id, question, answer and samples")
-    id_, samples = data["id"], data["samples"]
+    id_, listed = data["id"], data["samples"]
     if isinstance(id_, bool) or not isinstance(id_, str | int) or id_ == "":
         raise DataError(f"{where}: id = {id_!r} must be a text or a whole number")
-    if not isinstance(samples, list) or not samples:
+    if not isinstance(listed, list) or not listed:
         raise DataError(f"{where}: samples must be a list with at least one reply")
+    samples: list[RecordedSample] = []
+    try:
+        question, answer = _text(data, "question"), _text(data, "answer")
+        where = f"{where}, sample"
+        for sample in listed:
+            samples.append(_sample(sample))
+    except _Wrong as error:
+        place = f"{where} {len(samples)}" if where.endswith("sample") else where
+        raise DataError(f"{place}: {error}") from None
     own = data.get("tokenizer", tokenizer)
-    return RecordedProblem(
-        str(id_),
-        _text(data.get("question"), f"{where}: question"),
-        _text(data.get("answer"), f"{where}: answer"),
-        tuple(_sample(sample, f"{where}, sample {index}") for index, sample in enumerate(samples)),
-        own if isinstance(own, str) else None,
-        _scalars(data),
-    )
+    return RecordedProblem(str(id_), question, answer, tuple(samples), own if isinstance(own, str) else None, data)
 
 
-def _sample(data: object, where: str) -> RecordedSample:
+class _Wrong(Exception):
+    """What is wrong with a problem or a sample, without its place: that is only worked out for those that are."""
+
+
+def _sample(data: object) -> RecordedSample:
     if not isinstance(data, dict):
-        raise DataError(f"{where} is not an object; a sample is an object with the field text")
+        raise _Wrong("a sample must be an object with the field text")
     text = data.get("text")
     if not isinstance(text, str):
-        raise DataError(f"{where} has no field 'text' that is a text; it is the whole reply, thinking included")
-    tokens = data.get("tokens")
-    if tokens is not None:
-        tokens = _count(tokens, f"{where}: tokens")
-    probes = data.get("probes")
+        raise _Wrong("there is no field 'text' that is a text; it is the whole reply, thinking included")
+    tokens = None if data.get("tokens") is None else _count(data, "tokens")
     return RecordedSample(
         text,
         math.ceil(len(text) / 4) if tokens is None else tokens,
         tokens is not None,
         "prediction" in data,
-        _text(data.get("prediction"), f"{where}: prediction"),
-        _correct(data, where),
-        _number(data.get("reward"), f"{where}: reward"),
-        _bool(data.get("closed_thinking"), f"{where}: closed_thinking"),
-        () if probes is None else _probes(probes, where),
-        _scalars(data),
+        _text(data, "prediction"),
+        _correct(data),
+        _number(data, "reward"),
+        _bool(data, "closed_thinking"),
+        () if data.get("probes") is None else _probes(data["probes"]),
+        data,
     )
 
 
-def _correct(data: Mapping[str, object], where: str) -> bool | None:
+def _correct(data: Mapping[str, object]) -> bool | None:
     """Return the source's grading: `correct`, else a full `score`."""
-    if data.get("correct") is not None:
-        return _bool(data["correct"], f"{where}: correct")
-    score = _number(data.get("score"), f"{where}: score")
+    correct = _bool(data, "correct")
+    if correct is not None:
+        return correct
+    score = _number(data, "score")
     if score is None:
         return None
     if not 0 <= score <= 1:
-        raise DataError(f"{where}: score = {score!r} must be in 0 to 1, where 1 is right")
+        raise _Wrong(f"score = {score!r} must be in 0 to 1, where 1 is right")
     return score == 1
 
 
-def _probes(data: object, where: str) -> tuple[RecordedProbe, ...]:
+def _probes(data: object) -> tuple[RecordedProbe, ...]:
     if not isinstance(data, list):
-        raise DataError(f"{where}: probes must be a list")
+        raise _Wrong("probes must be a list")
     probes: list[RecordedProbe] = []
     for index, probe in enumerate(data):
-        here = f"{where}, probe {index}"
         if not isinstance(probe, dict) or "at" not in probe or "answer" not in probe:
-            raise DataError(f"{here} must be an object with at and answer")
-        p = _number(probe.get("p"), f"{here}: p")
+            raise _Wrong(f"probe {index} must be an object with at and answer")
+        try:
+            at, p = _count(probe, "at"), _number(probe, "p")
+            tokens = _count(probe, "tokens") if "tokens" in probe else 1
+            answer = _text(probe, "answer") or ""
+        except _Wrong as error:
+            raise _Wrong(f"probe {index}: {error}") from None
         if p is not None and not 0 <= p <= 1:
-            raise DataError(f"{here}: p = {p!r} must be in 0 to 1")
-        at = _count(probe["at"], f"{here}: at")
+            raise _Wrong(f"probe {index}: p = {p!r} must be in 0 to 1")
         if probes and at <= probes[-1].at:
-            raise DataError(f"{here}: at = {at} must be greater than that of the probe before, {probes[-1].at}")
-        answer = _text(probe["answer"], f"{here}: answer") or ""
-        probes.append(RecordedProbe(at, answer, p, _count(probe.get("tokens", 1), f"{here}: tokens")))
+            raise _Wrong(f"probe {index}: at = {at} must be greater than that of the probe before, {probes[-1].at}")
+        probes.append(RecordedProbe(at, answer, p, tokens))
     return tuple(probes)
 
 
-def _scalars(data: Mapping[str, object]) -> dict[str, Scalar]:
-    """Return the fields by which samples can be told apart: everything small."""
-    return {
-        key: value
-        for key, value in data.items()
-        if key != "text" and (value is None or isinstance(value, str | int | float | bool))
-    }
-
-
-def _text(value: object, where: str) -> str | None:
+def _text(data: Mapping[str, object], name: str) -> str | None:
+    value = data.get(name)
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise DataError(f"{where} = {value!r} must be a text, a number or null")
+    raise _Wrong(f"{name} = {value!r} must be a text, a number or null")
 
 
-def _bool(value: object, where: str) -> bool | None:
+def _bool(data: Mapping[str, object], name: str) -> bool | None:
+    value = data.get(name)
     if value is None or isinstance(value, bool):
         return value
     if value in (0, 1):
         return bool(value)
-    raise DataError(f"{where} = {value!r} must be true or false")
+    raise _Wrong(f"{name} = {value!r} must be true or false")
 
 
-def _number(value: object, where: str) -> float | None:
+def _number(data: Mapping[str, object], name: str) -> float | None:
+    value = data.get(name)
     if value is None:
         return None
     if isinstance(value, int | float) and math.isfinite(value):
         return float(value)
-    raise DataError(f"{where} = {value!r} must be a number")
+    raise _Wrong(f"{name} = {value!r} must be a number")
 
 
-def _count(value: object, where: str) -> int:
+def _count(data: Mapping[str, object], name: str) -> int:
+    value = data[name]
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
         return value
-    raise DataError(f"{where} = {value!r} must be a whole number from 0")
+    raise _Wrong(f"{name} = {value!r} must be a whole number from 0")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from ponder.bench.graded import CLOSE, OPEN, Disagreement, GradedProblem, Grader, Grading, Reply, name_of
-from ponder.bench.recorded import RecordedProblem, Scalar, read_traces
+from ponder.bench.recorded import RecordedProblem, read_traces
 from ponder.bench.specs import build_methods, parse_options, split_specs
 from ponder.bench.summary import Arm, Attempt
 from ponder.core.config import Value
@@ -27,6 +27,7 @@ from ponder.methods.vote.sample import Sample
 from ponder.methods.vote.self_consistency import SelfConsistency
 from ponder.verify import VerifierPool
 
+Scalar = str | int | float | bool | None
 UNLIMITED = Sampling(max_tokens=2**31 - 1)
 BATCH = 32
 """So many problems are judged at once."""
@@ -166,7 +167,8 @@ def _common(plan: ReplayPlan) -> frozenset[str]:
 
 def _fields_of(plan: ReplayPlan) -> str:
     problem = next(read_traces(plan.path))
-    known = sorted({*problem.fields, *(name for sample in problem.samples for name in sample.fields)})
+    sources = (problem.fields, *(sample.fields for sample in problem.samples))
+    known = sorted({name for source in sources for name in source} - {"samples", "text", "probes"})
     return f"{nearest(plan.by or '', known)}; the first problem has {', '.join(known)}"
 
 
@@ -192,7 +194,7 @@ def _groups(problem: RecordedProblem, indexes: Iterable[int], by: str | None) ->
             groups.setdefault(None, []).append(index)
             continue
         value = problem.samples[index].fields.get(by, problem.fields.get(by))
-        if value is not None:
+        if isinstance(value, str | int | float | bool):
             groups.setdefault(value, []).append(index)
     return dict(sorted(groups.items(), key=lambda item: (isinstance(item[0], str), item[0])))
 
@@ -319,21 +321,14 @@ async def _solve(
 def _thought(reply: Reply, whole: bool) -> Thought:
     """Return a reply for the engine: in two pieces, thought and answer, or token by token."""
     sample = reply.sample
-    probes = [Probe(*probe) for probe in sample.probes]
-    thought = Thought.of_text(
-        sample.text,
-        sample.tokens,
-        probes,
-        counted=sample.exact,
-        opened=reply.opened,
-        finish="length" if reply.cut else "stop",
-    )
-    pieces = thought.pieces
+    probes = tuple(Probe(*probe) for probe in sample.probes)
     if whole:
         end = len(sample.text) - (0 if reply.inside else len(reply.answer))
         parts = ((sample.text[:end], reply.think_tokens), (sample.text[end:], reply.answer_tokens))
         pieces = tuple(Chunk(text, tokens=tokens, exact=False) for text, tokens in parts if text or tokens)
+    else:
+        pieces = Thought.of_text(sample.text, sample.tokens).pieces
     if reply.inside:
         # What was read inside a thought that is not closed stands for its answer, and costs nothing.
         pieces = (*pieces, Chunk(CLOSE + reply.answer, tokens=0))
-    return replace(thought, pieces=pieces)
+    return Thought(pieces, probes, sample.exact, reply.opened, "length" if reply.cut else "stop")

@@ -207,9 +207,9 @@ def dump_chunk(chunk: Chunk) -> str:
     return json.dumps(fields, separators=(",", ":"))
 
 
-def load_chunk(row: list[Any]) -> Chunk:
+def load_chunk(row: list[object]) -> Chunk:
     """Return the chunk that `dump_chunk` wrote."""
-    fields = [*row, *_EMPTY[len(row) :]]
+    fields: list[Any] = [*row, *_EMPTY[len(row) :]]
     fields[3] = tuple(fields[3])
     fields[4] = tuple(Logprob(token, p, tuple((rival, q) for rival, q in top)) for token, p, top in fields[4])
     fields[5] = None if fields[5] is None else _load_hidden(*fields[5])

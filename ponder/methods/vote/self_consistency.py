@@ -20,11 +20,15 @@ class SelfConsistency:
 
     n: int = 8
     """How many samples."""
+    temperature: float | None = None
+    """Of the samples. By default the run's own, or 0.7 for several samples of a greedy run: equal replies cannot vote."""
     inner: Method = field(default_factory=Sample)
     """Gives one sample."""
 
     def __post_init__(self) -> None:
         require(self.n >= 1, self, "n", self.n, "at least 1")
+        warm = self.temperature is None or self.temperature >= 0
+        require(warm, self, "temperature", self.temperature, "at least 0")
 
     def needs(self) -> Mapping[str, frozenset[Cap]]:
         """What the inner method needs."""
@@ -44,10 +48,17 @@ class SelfConsistency:
         return replace(chosen, evidence=evidence)
 
     async def _sample(self, problem: Problem, run: Run, index: int) -> Solution:
-        sample = await self.inner.solve(problem, run.quiet(index))
+        branch = run.quiet(index)
+        branch.sampling = replace(branch.sampling, temperature=self._heat(branch.sampling.temperature))
+        sample = await self.inner.solve(problem, branch)
         stated = run.extract(sample.answer)
         run.note(f"sample {index + 1} of {self.n}: {'no answer' if stated is None else stated}")
         return sample
+
+    def _heat(self, own: float) -> float:
+        if self.temperature is not None:
+            return self.temperature
+        return own if own > 0 or self.n == 1 else 0.7
 
 
 def _classes(answers: list[str | None], run: Run) -> list[list[int]]:

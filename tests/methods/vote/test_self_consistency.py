@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder.core.engine import Cap, Think
+from ponder.core.engine import Cap, Chunk, Sampling, Think
 from ponder.core.errors import EngineError, OptionError
 from ponder.core.method import Method, Solution
 from ponder.core.problem import Problem, Prompt
@@ -135,3 +136,29 @@ async def test_votes_may_be_nested_and_every_sample_is_another_one() -> None:
 def test_at_least_one_sample_is_needed() -> None:
     with pytest.raises(OptionError, match="SelfConsistency: n = 0 is out of range; it must be at least 1"):
         SelfConsistency(n=0)
+
+
+@pytest.mark.parametrize(
+    ("own", "n", "given", "drawn"),
+    [(1.0, 3, None, 1.0), (0.0, 3, None, 0.7), (0.0, 1, None, 0.0), (1.0, 3, 0.0, 0.0), (0.0, 1, 0.3, 0.3)],
+)
+async def test_several_samples_are_never_greedy_unless_asked(
+    own: float, n: int, given: float | None, drawn: float
+) -> None:
+    """One greedy sample stays greedy, so that `n=1` is plain sampling; greedy replies that vote would all be equal."""
+    heats: list[float] = []
+
+    class Thermometer(Echo):
+        def stream(self, prompt: Prompt, sampling: Sampling) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
+            heats.append(sampling.temperature)
+            return super().stream(prompt, sampling)
+
+    run = Run(Thermometer("5"), sampling=Sampling(temperature=own))
+    await SelfConsistency(n=n, temperature=given).solve(QUESTION, run)
+    assert heats == [drawn] * n
+    assert run.sampling.temperature == own
+
+
+def test_a_temperature_below_zero_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"temperature = -0.1 is out of range"):
+        SelfConsistency(temperature=-0.1)

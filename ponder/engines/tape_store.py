@@ -136,9 +136,10 @@ def explained(path: Path) -> Iterator[None]:
             "SQLITE_LOCKED": "another run is writing to it; wait for it to end, or take another path",
             "SQLITE_NOTADB": "it is no SQLite file; give the path of a tape",
             "SQLITE_FULL": "the disk is full; free some space: what was recorded is safe",
+            "SQLITE_IOERR": "the disk is full or fails; free some space: what was recorded is safe",
             "SQLITE_CANTOPEN": "it cannot be opened; check that the folder exists and that you may write to it",
             "SQLITE_READONLY": "it may not be written; check its permissions",
-        }.get(code, f"SQLite says: {error}")
+        }.get("_".join(code.split("_")[:2]), f"SQLite says: {error}")
         raise DataError(f"the tape {path} cannot be used: {remedy}") from error
 
 

@@ -24,7 +24,7 @@ VARIANTS: dict[str, Method] = {
     "no_thinking": NoThinking(),
     "concise_cot": ConciseCoT(words=45, inner=SelfConsistency(n=2)),
     "chain_of_draft": ChainOfDraft(words=3, shots=2, separator=True, inner=NoThinking()),
-    "self_consistency": SelfConsistency(n=3, inner=ChainOfDraft(words=7)),
+    "self_consistency": SelfConsistency(n=3, temperature=0.9, inner=ChainOfDraft(words=7)),
 }
 """For each method of the table one value in which no field has its default. A new method adds one line."""
 

@@ -1,7 +1,7 @@
-"""The first study: four ways to reason, 500 questions of GSM8K, one small model; `make study` or this file.
+"""The first study: four ways to reason on 500 questions of GSM8K, and a vote on 100, with one small model.
 
-Runs `ponder bench` into a folder (resumable: start the same command again) and writes the page beside it from nothing
-but that run. `--check` compares the page with the run, and runs nothing.
+Runs `ponder bench` into a folder (resumable: start the same command again). With `--write` the study's page and the
+result tables of the methods' pages are written from nothing but that run; `--check` compares them and runs nothing.
 """
 
 from __future__ import annotations
@@ -18,19 +18,26 @@ from ponder.bench.summary import Row
 from ponder.cli.output import interval, percent
 
 ROOT = Path(__file__).resolve().parent.parent
-TASK, METHODS, QUESTIONS, NEW_TOKENS = "gsm8k", "sample,concise_cot,chain_of_draft,no_thinking", 500, 512
-MARGIN = 0.05
+TASK, NEW_TOKENS, MARGIN = "gsm8k", 512, 0.05
+PARTS = (("sample,concise_cot,chain_of_draft,no_thinking", 500), ("sample,self_consistency:n=4", 100))
+"""Methods, and how many questions they get."""
+DOCS = ROOT / "docs"
+STUDY = DOCS / "studies" / "first"
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
 
 
 def run(model: str, folder: Path, concurrency: int | None) -> int:
     """Run or resume the study; return the exit code of `ponder bench`."""
-    command = [
-        *(sys.executable, "-m", "ponder", "bench", TASK, "--methods", METHODS, "--limit", str(QUESTIONS)),
-        *("--max-tokens", str(NEW_TOKENS), "--margin", str(MARGIN), "--model", model, "--out", str(folder)),
-        *(("--concurrency", str(concurrency)) if concurrency else ()),
-    ]
-    return subprocess.run(command, check=False).returncode
+    for methods, questions in PARTS:
+        command = [
+            *(sys.executable, "-m", "ponder", "bench", TASK, "--methods", methods, "--limit", str(questions)),
+            *("--max-tokens", str(NEW_TOKENS), "--margin", str(MARGIN), "--model", model, "--out", str(folder)),
+            *(("--concurrency", str(concurrency)) if concurrency else ()),
+        ]
+        code = subprocess.run(command, check=False).returncode
+        if code:
+            return code
+    return 0
 
 
 def read(folder: Path) -> tuple[RunInfo, list[Row]]:
@@ -52,13 +59,11 @@ def tables(rows: list[Row]) -> str:
         accuracy = f"{percent(row.accuracy)} {interval(row.accuracy_interval)}"
         p50 = "–" if row.latency.p50 is None else f"{row.latency.p50:.1f}"
         lines.append(f"| `{row.label}` | {row.questions} | {accuracy} | {tokens} | {row.truncated} | {p50} |")
-    lines += [
-        "",
-        "| against `sample` | saving, 95 % | accuracy change in points, 95 % | not worse by 5 points | McNemar p (Holm) "
-        "| AES | above the mixture line, points, 95 % |",
-        "|---|---:|---:|---|---:|---:|---:|",
-    ]
-    lines += [_against(row) for row in rows if row.label != row.baseline]
+    compared = [row for row in rows if row.label != row.baseline]
+    if compared:
+        heads = "saving, 95 % | accuracy change in points, 95 % | not worse by 5 points | McNemar p (Holm) | AES"
+        lines += ["", f"| against `sample` | {heads} | above the mixture line, points, 95 % |"]
+        lines += ["|---|---:|---:|---|---:|---:|---:|", *map(_against, compared)]
     return "\n".join(lines) + "\n"
 
 
@@ -68,44 +73,61 @@ def _against(row: Row) -> str:
     equal = {True: "yes", False: "no", None: "–"}[row.non_inferior]
     p = "–" if row.mcnemar is None else f"{row.mcnemar:.2g} ({row.mcnemar_holm:.2g})"
     aes = "–" if row.aes is None else f"{row.aes:.2f}"
-    mixed = "it is one of its ends"
+    mixed = "it is one of its ends" if row.method == "no_thinking" else "–"
     if row.mixture_gain is not None:
         beats = "beats it" if row.beats_mixture else "does not beat it"
         mixed = f"{100 * row.mixture_gain:+.1f} {interval(row.mixture_interval, signed=True)}: {beats}"
     return f"| `{row.label}` | {saving} | {change} | {equal} | {p} | {aes} | {mixed} |"
 
 
-def with_results(page: str, rows: list[Row]) -> str:
-    """Return the page with the tables of these rows between its marks."""
+def with_results(page: str, results: str) -> str:
+    """Return the page with `results` between its marks."""
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}{tables(rows)}{END}{tail}"
+    return f"{head}{BEGIN}{results}{END}{tail}"
+
+
+def method_results(rows: list[Row], row: Row) -> str:
+    """Return what a method's own page shows: its line beside the baseline's, and the command."""
+    base = next(other for other in rows if other.label == row.baseline)
+    shown = tables([base] if row is base else [base, row])
+    command = "python benchmarks/first_study.py"
+    return (
+        f"Qwen2.5-Coder-0.5B-Instruct on {TASK}, from the [first study](../studies/first.md) (`{command}`):\n\n{shown}"
+    )
+
+
+def pages(rows: list[Row]) -> dict[Path, str]:
+    """Return every page that shows the study, with its results in place."""
+    filled = {STUDY.with_suffix(".md"): tables(rows)}
+    filled |= {DOCS / "methods" / f"{row.method}.md": method_results(rows, row) for row in rows}
+    return {path: with_results(path.read_text(encoding="utf-8"), text) for path, text in filled.items()}
 
 
 def main() -> int:
-    """Run the study, or check its page."""
+    """Run the study, write its pages, or check them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="qwen2.5-coder-0.5b-instruct", help="as for `ponder bench`")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "first-study", help="the run's folder")
-    parser.add_argument("--page", type=Path, help="the Markdown page to fill; default: print the tables")
     parser.add_argument("--concurrency", type=int)
-    parser.add_argument("--check", action="store_true", help="fail if the page does not show the run")
+    parser.add_argument("--write", action="store_true", help=f"run into {STUDY.relative_to(ROOT)} and write the pages")
+    parser.add_argument("--check", action="store_true", help="fail if a page does not show the committed run")
     args = parser.parse_args()
-    if not args.check:
-        code = run(args.model, args.out, args.concurrency)
-        if code:
-            return code
-    _, rows = read(args.out)
-    if args.page is None:
+    folder = STUDY if args.write or args.check else args.out
+    code = 0 if args.check else run(args.model, folder, args.concurrency)
+    if code:
+        return code
+    _, rows = read(folder)
+    if not (args.write or args.check):
         print(tables(rows))
         return 0
-    page = args.page.read_text(encoding="utf-8")
-    filled = with_results(page, rows)
-    if args.check and filled != page:
-        print(f"{args.page} does not show the run in {args.out}; run {Path(__file__).name} without --check")
-        return 1
-    args.page.write_text(filled, encoding="utf-8")
-    return 0
+    stale = [path for path, text in pages(rows).items() if path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if args.write:
+            path.write_text(pages(rows)[path], encoding="utf-8")
+        else:
+            print(f"{path.relative_to(ROOT)} does not show the run in {folder.relative_to(ROOT)}")
+    return 1 if args.check and stale else 0
 
 
 if __name__ == "__main__":

@@ -21,15 +21,19 @@ from ponder.engines.llama_wire import Decoder, check_sampling, request_body
 
 
 def physical_cores() -> int:
-    """Return how many cores this process may use, two threads of one core counted once."""
+    """Return how many cores this process may use: two threads of one core count once, and a container's quota holds."""
     allowed = os.sched_getaffinity(0) if sys.platform == "linux" else set(range(os.cpu_count() or 1))
-    siblings = set()
-    for cpu in allowed:
-        try:
-            siblings.add(Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text())
-        except OSError:
-            return len(allowed)
-    return len(siblings)
+    siblings = {_read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu) for cpu in allowed}
+    quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
+    limit = -(-int(quota) // int(period)) if quota.isdigit() else len(siblings)
+    return max(1, min(len(siblings), limit))
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
 
 
 class LlamaEngine:

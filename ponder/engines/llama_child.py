@@ -1,4 +1,4 @@
-"""The process that holds a llama.cpp model: run as a file, it serves until the pipe to its parent closes.
+"""The process that holds a llama.cpp model: run as a file, it serves until its parent says a word or is gone.
 
 A process of its own because a failed assertion in llama.cpp aborts, loading holds the interpreter's lock, and memory
 comes back for certain only when a process ends. It imports nothing of ours, so that a crash cannot be blamed on us.
@@ -40,13 +40,15 @@ def _parameters(config: dict[str, Any]) -> Any:
 
 
 def _wait_for_parent(parent: int) -> None:
-    """Return when the pipe closes, or when the parent is gone and something it forked still holds the pipe."""
-    while os.getppid() == parent:
-        if os.name != "posix":
-            sys.stdin.buffer.read()
-            return
-        if select.select([sys.stdin], [], [], 1.0)[0] and not os.read(0, 4096):
-            return
+    """Return at a word from the parent, when the pipe closes, or when the parent is gone.
+
+    A pipe alone does not tell: a process that the parent forked may hold its other end.
+    """
+    if os.name != "posix":
+        sys.stdin.buffer.readline()
+        return
+    while os.getppid() == parent and not select.select([sys.stdin], [], [], 1.0)[0]:
+        pass
 
 
 def _main() -> None:

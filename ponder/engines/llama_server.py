@@ -124,7 +124,10 @@ def check_gguf(path: Path) -> None:
 
 
 class LlamaServer:
-    """One child process. `start()` before use; `alive` says whether it still runs; `close()` kills it."""
+    """One child process. `start()` before use; `alive` says whether it still runs; `close()` ends it.
+
+    `address` is where the running child listens, `exit_code` how the one before ended.
+    """
 
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
@@ -133,6 +136,7 @@ class LlamaServer:
         self._folder: Path | None = None
         self._patience = 0.0
         self.address = ""
+        self.exit_code: int | None = None
 
     @property
     def alive(self) -> bool:
@@ -258,15 +262,17 @@ class LlamaServer:
             self._session = None
         if self._process is not None:
             if self._process.stdin is not None:
+                self._process.stdin.write(b"leave\n")
                 self._process.stdin.close()
             try:
-                # It leaves by itself when its pipe closes, unless it is still loading.
+                # It leaves by itself, unless it is still loading.
                 async with asyncio.timeout(self._patience):
                     await self._process.wait()
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()
                 await self._process.wait()
+            self.exit_code = self._process.returncode
             self._process, self._patience = None, 0.0
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -17,6 +17,7 @@ from ponder.core.engine import Cap, Chunk, Sampling, SamplingArgs
 from ponder.core.errors import DataError, EngineError, OptionError
 from ponder.core.problem import Problem, Prompt
 from ponder.core.run import Run
+from ponder.engines import llama
 from ponder.engines.llama import LlamaEngine, physical_cores
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -361,6 +362,7 @@ async def test_the_child_goes_with_the_block(tiny_path: Path) -> None:
 
 SCRIPT = """
 import asyncio, os, signal, sys
+from ponder.engines import llama
 from ponder.engines.llama import LlamaEngine
 async def main():
     async with LlamaEngine(sys.argv[1], threads=1, slots=1, context=64) as engine:
@@ -388,6 +390,27 @@ def left(pid: str, folder: str) -> list[Path]:
     return [path for path in (Path(f"/proc/{pid}"), Path(folder)) if path.exists()]
 
 
+FORKS = """
+import asyncio, os, sys, time
+from ponder.engines.llama import LlamaEngine
+async def main():
+    async with LlamaEngine(sys.argv[1], threads=1, slots=1, context=64) as engine:
+        fork = os.fork()
+        if not fork:
+            time.sleep(60)
+    print(engine.server.exit_code)
+    os.kill(fork, 9)
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_we_forked_does_not_keep_the_child(tiny_path: Path) -> None:
+    """It holds the other end of the child's pipe, so that the pipe does not close when we leave."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKS, str(tiny_path)]
+    done = await asyncio.to_thread(subprocess.run, command, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
 async def test_a_cancelled_start_leaves_nothing(tiny_path: Path) -> None:
     engine = LlamaEngine(tiny_path, threads=1, slots=1, context=64)
     with pytest.raises(TimeoutError):
@@ -397,5 +420,11 @@ async def test_a_cancelled_start_leaves_nothing(tiny_path: Path) -> None:
     assert engine.server.folder is None
 
 
-async def test_cores_are_those_that_this_process_may_use() -> None:
+async def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 <= physical_cores() <= len(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    pairs = {f"/sys/devices/system/cpu/cpu{i}/topology/thread_siblings_list": f"{i % 4},{i % 4 + 4}" for i in range(8)}
+    for quota, cores in (("", 4), ("max 100000", 4), ("250000 100000", 3), ("5000 100000", 1)):
+        files = {**pairs, "/sys/fs/cgroup/cpu.max": quota}
+        monkeypatch.setattr(llama, "_read", files.get)
+        assert physical_cores() == cores

@@ -54,7 +54,7 @@ async def test_harmless_chats_have_the_ordinary_ids(smollm: LlamaEngine, prompt:
 async def test_the_real_template_is_the_one_that_the_model_was_trained_with(smollm: LlamaEngine) -> None:
     text = await smollm.server.apply_template([{"role": "user", "content": "hi"}], {})
     assert text.endswith("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n")
-    assert (await ids_of(smollm, Prompt.of(Problem.of("hi"))))[-3:] == (1, 520, 9531, 198)[-3:]
+    assert (await ids_of(smollm, Prompt.of(Problem.of("hi"))))[-3:] == (1, 520, 9531, 198)[1:]
 
 
 @pytest.mark.model

@@ -4,11 +4,15 @@ import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ponder.core.engine import Chunk, Sampling, Think
 from ponder.core.errors import OptionError, Unsupported
 from ponder.engines.llama_server import Event
 from ponder.engines.llama_wire import Decoder, check_sampling, check_text, request_body
+
+MARKS = Think("<think>", "</think>")
 
 
 def token(content: str, ids: list[int], predicted: int) -> Event:
@@ -58,6 +62,25 @@ def test_plain_reply_with_an_end_mark() -> None:
     assert (chunks[-1].usage.prompt, chunks[-1].usage.generated, chunks[-1].usage.cached) == (7, 3, 3)
 
 
+WORDS = ["a", "<", "</", "<think>", "</think>", "think>", "\n", " ", "漢", ""]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(WORDS), st.integers(1, 3)), max_size=12),
+    st.sampled_from(["limit", "eos", "word"]),
+)
+def test_nothing_is_lost_or_counted_twice(words: list[tuple[str, int]], end: str) -> None:
+    events, total = [], 0
+    for word, tokens in words:
+        total += tokens
+        events.append(token(word, list(range(tokens)) if tokens < 3 else [7], total))
+    chunks = decode(PROGRESS, *events, last(end, total, "END"), think=MARKS)
+    assert "".join(chunk.text for chunk in chunks) == "".join(word for word, _ in words)
+    assert sum(chunk.tokens for chunk in chunks) == total
+    assert [chunk.finish is not None for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert all(len(chunk.token_ids) in (0, chunk.tokens) or chunk.finish for chunk in chunks)
+
+
 def test_progress_is_no_token() -> None:
     assert decode(PROGRESS, PROGRESS) == []
 
@@ -87,9 +110,6 @@ def test_a_stop_string_is_counted_but_not_in_the_text() -> None:
 def test_held_back_at_the_limit_has_no_ids() -> None:
     chunks = decode(token("a", [4], 1), token("", [5], 2), last("limit", 2))
     assert summary(chunks) == [("a", 1, (4,)), ("", 1, ())]
-
-
-MARKS = Think("<think>", "</think>")
 
 
 def test_channels_and_marks() -> None:

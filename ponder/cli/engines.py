@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypedDict, TypeVar, Unpack
@@ -60,6 +60,12 @@ _OPTIONS = (
         metavar="FILE",
         help="The model's chat template, for servers that cannot render it.",
     ),
+    click.option(
+        "--record",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Record every call of the main model; --model tape:FILE replays it.",
+    ),
 )
 
 
@@ -69,6 +75,7 @@ class EngineArgs:
 
     model: str | None
     engine: tuple[str, ...]
+    record: Path | None
     options: EngineOptions
 
     @asynccontextmanager
@@ -78,13 +85,20 @@ class EngineArgs:
 
         async with AsyncExitStack() as stack:
             main = await stack.enter_async_context(open_engine(self.model, self.options))
-            engines: dict[str, Engine] = {"main": main.engine}
+            engines: dict[str, Engine] = {"main": self._recorded(main.engine, stack)}
             for text in self.engine:
                 name, sign, spec = text.partition("=")
                 if not sign or not name or not spec:
                     raise OptionError(f"--engine {text!r} must have the form NAME=MODEL, such as strong=URL#NAME")
                 engines[name] = (await stack.enter_async_context(open_engine(spec, self.options))).engine
             yield engines, main
+
+    def _recorded(self, engine: Engine, stack: AsyncExitStack) -> Engine:
+        if self.record is None:
+            return engine
+        from ponder.engines.tape import Recorder
+
+        return stack.enter_context(closing(Recorder(engine, self.record)))
 
 
 def engine_options(command: Callable[P, R]) -> Callable[P, R]:
@@ -106,6 +120,7 @@ class EngineKwargs(TypedDict):
     key_env: str | None
     dialect: str | None
     chat_template: Path | None
+    record: Path | None
 
 
 def engine_args(concurrency: int | None = None, **given: Unpack[EngineKwargs]) -> EngineArgs:
@@ -115,6 +130,7 @@ def engine_args(concurrency: int | None = None, **given: Unpack[EngineKwargs]) -
     return EngineArgs(
         given["model"],
         given["engine"],
+        given["record"],
         EngineOptions(
             threads=given["threads"],
             slots=given["slots"],

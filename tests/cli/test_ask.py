@@ -75,3 +75,15 @@ def test_the_same_seed_gives_the_same_reply_and_another_one_another(ponder: Comm
     first, again = ask(ponder, *hot, "--seed", "1"), ask(ponder, *hot, "--seed", "1")
     other = ask(ponder, *hot, "--seed", "2")
     assert first["thinking"] == again["thinking"] != other["thinking"]
+
+
+def test_what_is_recorded_replays_to_the_token(ponder: Command) -> None:
+    said = ask(ponder, "2+3=?", "--record", "ask.tape")
+    ran = ponder("ask", "2+3=?", "--model", "tape:ask.tape", "--json")
+    assert ran.code == 0, ran.err
+    again = cast(dict[str, Any], ran.json)
+    assert (again["answer"], again["thinking"]) == (said["answer"], said["thinking"])
+    assert again["tokens_by_role"] == said["tokens_by_role"]
+    missed = ponder("ask", "2+4=?", "--model", "tape:ask.tape")
+    assert missed.code == 1
+    assert "Traceback" not in missed.err

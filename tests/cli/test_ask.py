@@ -5,7 +5,6 @@ import sys
 from typing import Any, cast
 
 import pytest
-
 from support.command import Command
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from support.command import Command
 
 from ponder.bench.store import Store
-from support.command import Command
 
 ECHO = ("--model", "echo", "--no-report")
 ROW = {

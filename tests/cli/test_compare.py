@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-
 from support.command import Command
 
 

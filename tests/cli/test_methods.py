@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from ponder.methods import METHODS
 from support.command import Command
+
+from ponder.methods import METHODS
 
 
 def test_the_json_is_a_list_with_the_documented_fields(ponder: Command) -> None:

@@ -43,6 +43,7 @@ class Seat:
     shared: int = 0
     copy: _Copy | None = None
     wait_for: _Copy | None = None
+    ready: bool = False
     read: int = 0
     generated: Sequence[int] = ()
     server: int = 0
@@ -99,8 +100,12 @@ class Slots:
         if seat.slot < 0:
             self._waiting.remove(seat)
             return
-        if seat.server != self._restarts:
+        if seat.copy:
+            seat.copy.users -= 1
+        if seat.server != self._restarts or (seat.copy and not seat.ready):
             self._held[seat.slot] = ()
+        elif not seat.ready:
+            pass  # Left before the server was asked: the slot holds what it held.
         elif seat.read < len(seat.ids):  # Left before the prompt was read.
             self._held[seat.slot] = seat.ids[: max(seat.read, seat.shared)]
         else:
@@ -148,6 +153,8 @@ class Slots:
         self._number += 1
         file = f"{self._number}.bin"
         copy = _Copy(self._held[slot], file, asyncio.create_task(self._saved(slot, file)))
+        # One that could not be saved, for want of room, is no source for later calls.
+        self._copies = [old for old in self._copies if not old.saved.done() or old.saved.result()]
         self._copies.append(copy)
         for old in self._copies[:-_COPIES_KEPT]:
             if not old.users:
@@ -166,13 +173,10 @@ class Slots:
         """Bring the prefix to the call's slot, or wait until others have copied what stands there."""
         if seat.wait_for:
             await asyncio.shield(seat.wait_for.saved)
-        if seat.copy:
-            try:
-                if await asyncio.shield(seat.copy.saved):
-                    with suppress(EngineError):
-                        await self._server.slot_action(seat.slot, "restore", seat.copy.file)
-            finally:
-                seat.copy.users -= 1
+        if seat.copy and await asyncio.shield(seat.copy.saved):
+            with suppress(EngineError):
+                await self._server.slot_action(seat.slot, "restore", seat.copy.file)
+        seat.ready = True
 
     def note_progress(self, seat: Seat, read: int, cached: int) -> None:
         """Note how far the prompt is read. The server should have had all but the last token that was held at hand."""

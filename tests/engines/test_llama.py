@@ -185,7 +185,7 @@ async def test_biases_forbid_and_force(tiny: LlamaEngine) -> None:
 
 async def test_bad_sampling_is_refused_before_the_engine(tiny: LlamaEngine) -> None:
     before = await generated(tiny)
-    for bad in (Sampling(temperature=-1), Sampling(max_tokens=0), Sampling(logit_bias=((9999, 1.0),))):
+    for bad in (Sampling(adapters=(("valve", 1.0),)), Sampling(max_tokens=0), Sampling(logit_bias=((9999, 1.0),))):
         with pytest.raises(OptionError):
             await read(tiny, ASK, bad)
     assert await generated(tiny) == before

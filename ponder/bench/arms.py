@@ -147,13 +147,15 @@ class Paired:
         """Return which questions can be judged in all of these arms."""
         import numpy as np
 
-        return np.logical_and.reduce([~np.isnan(self.correct[label]) for label in labels])
+        mask: Mask = np.logical_and.reduce([~np.isnan(self.correct[label]) for label in labels])
+        return mask
 
     def answered(self, *labels: str) -> Mask:
         """Return which questions all of these arms answered."""
         import numpy as np
 
-        return np.logical_and.reduce([~np.isnan(self.tokens[label]) for label in labels])
+        mask: Mask = np.logical_and.reduce([~np.isnan(self.tokens[label]) for label in labels])
+        return mask
 
     def resampled(self, mask: Mask) -> dict[str, tuple[Floats, Floats]]:
         """Return bootstrap means of tokens and accuracy for each arm that is whole on these questions.

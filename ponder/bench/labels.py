@@ -48,7 +48,7 @@ class Place(NamedTuple):
 
 def place(figure: Figure, axes: Axes, points: Sequence[Point], names: Sequence[tuple[str, str]]) -> None:
     """Write each (name, colour) near its point, off what is drawn already. Lays the figure out, to know the sizes."""
-    figure.draw_without_rendering()  # type: ignore[no-untyped-call]  # the layout must be final before pixels count
+    figure.draw_without_rendering()  # the layout must be final before pixels count
     scale = figure.dpi / 72
     frame = axes.get_window_extent()
     inside = Box(frame.x0, frame.y0, frame.x1, frame.y1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from ponder.core.errors import DataError
@@ -225,13 +225,10 @@ def token_complexity(lengths: Sequence[float], correct: Sequence[bool]) -> tuple
 
 def accuracy_bound(complexities: Sequence[float], mean_tokens: float) -> float:
     """Return the best accuracy at this mean budget: the purse pays the questions with the least tau first."""
-    purse, solved = mean_tokens * len(complexities), 0
-    for tau in sorted(complexities):
-        if tau > purse:
-            break
-        purse -= tau
-        solved += 1
-    return solved / len(complexities)
+    # A hair more, so that what `fewest_tokens` says is enough is enough, however its mean was rounded.
+    purse = mean_tokens * len(complexities) * (1 + 1e-12)
+    solvable = sorted(tau for tau in complexities if tau < math.inf)
+    return sum(total <= purse for total in accumulate(solvable)) / len(complexities)
 
 
 def fewest_tokens(complexities: Sequence[float], target: float) -> float:
@@ -250,7 +247,7 @@ def hard_accuracy(correct: Sequence[bool], lengths: Sequence[float], limit: floa
 def soft_accuracy(correct: Sequence[bool], lengths: Sequence[float], limit: float, alpha: float = 10.0) -> float:
     """Return SCA: a right reply beyond `limit` counts exp((limit - length) / alpha) (2407.19825)."""
     pairs = zip(correct, lengths, strict=True)
-    return math.fsum(min(1.0, math.exp((limit - length) / alpha)) for c, length in pairs if c) / len(lengths)
+    return math.fsum(math.exp(min(0.0, (limit - length) / alpha)) for c, length in pairs if c) / len(lengths)
 
 
 def consistent_accuracy(

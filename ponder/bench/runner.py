@@ -39,6 +39,7 @@ class Plan:
     max_tokens_total: int | None = None
     """Generated tokens, over everything that the run's file holds."""
     max_cost: float | None = None
+    """In the price's currency, over everything that the run's file holds."""
     price: Price | None = None
     seconds: float | None = None
     """For each attempt; what is not done by then is cut, and counted as truncated."""
@@ -81,6 +82,7 @@ class Outcome:
     failed: int = 0
     tokens: int = 0
     cost: float = 0.0
+    """Of this session, failed attempts included."""
     seconds: float = 0.0
     stopped: str | None = None
     last_error: str | None = None
@@ -93,6 +95,8 @@ class _State:
     jobs: Iterator[Job]
     outcome: Outcome
     purse: Purse
+    earlier: float = 0.0
+    """What earlier sessions of the run cost."""
     in_row: int = 0
     dearest: float = 0.0
     longest: int = 0
@@ -119,7 +123,8 @@ async def run_plan(
         check(method, plan.engines)
     spent = store.spent()
     outcome = outcome or Outcome()
-    state = _State(plan.jobs(), outcome, Purse(plan.max_tokens_total, spent))
+    earlier = plan.price.cost(*store.prompts(), spent) if plan.price else 0.0
+    state = _State(plan.jobs(), outcome, Purse(plan.max_tokens_total, spent), earlier)
     started = time.monotonic()
     async with VerifierPool() as pool:
         workers = [_worker(plan, store, state, pool, on_done) for _ in range(plan.concurrency)]
@@ -177,7 +182,7 @@ async def _admit(plan: Plan, state: _State) -> bool:
         roomy = purse.left is None or purse.left >= (state.flying + 1) * tokens
         if plan.max_cost is not None and plan.price is not None:
             guess = state.dearest or plan.price.cost(0, 0, plan.sampling.max_tokens)
-            affordable = outcome.cost + (state.flying + 1) * guess <= plan.max_cost
+            affordable = state.earlier + outcome.cost + (state.flying + 1) * guess <= plan.max_cost
             if not affordable and not state.flying:
                 outcome.stopped = f"one more attempt could exceed the limit of {plan.max_cost:g} {plan.price.currency}"
                 return False
@@ -222,8 +227,10 @@ async def _attempt(plan: Plan, store: Store, state: _State, pool: VerifierPool, 
         seconds = time.monotonic() - started
         judged = Verdict(None) if reference is None else await pool.judge(verifier, solution.answer, reference)
     except Exception as error:  # a task boundary: the failure is stored and the run goes on
+        _charge(plan, state, run.trace)
         _failed(store, state, job, run.trace, error)
         return None
+    _charge(plan, state, run.trace)
     if state.purse.empty and any(call.finish == "budget" for call in run.trace.calls):
         store.fail(job.key, "cut by the token limit of the whole run", run.trace.tokens)
         outcome.stopped = _limit_reached(state.purse)
@@ -233,11 +240,15 @@ async def _attempt(plan: Plan, store: Store, state: _State, pool: VerifierPool, 
     store.add(record)
     outcome.done += 1
     state.longest = max(state.longest, record.tokens)
-    if plan.price:
-        cost = plan.price.cost(record.prompt_tokens, record.cached_tokens, record.tokens)
-        outcome.cost += cost
-        state.dearest = max(state.dearest, cost)
     return record
+
+
+def _charge(plan: Plan, state: _State, trace: Trace) -> None:
+    """Bill an attempt, whatever became of it."""
+    if plan.price:
+        cost = plan.price.cost(trace.prompt_tokens, trace.cached_tokens, trace.tokens)
+        state.outcome.cost += cost
+        state.dearest = max(state.dearest, cost)
 
 
 def _failed(store: Store, state: _State, job: Job, trace: Trace, error: Exception) -> None:

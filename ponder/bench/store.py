@@ -147,8 +147,7 @@ class Store:
         """Yield the finished attempts in a fixed order, without their traces unless asked for."""
         trace = "trace" if traces else "''"
         query = (
-            f"SELECT {COLUMNS}, {trace} FROM attempt WHERE ? IS NULL OR task = ?"
-            " ORDER BY task, method, seed, question"
+            f"SELECT {COLUMNS}, {trace} FROM attempt WHERE ? IS NULL OR task = ? ORDER BY task, method, seed, question"
         )
         for row in self._db.execute(query, (task, task)):
             yield _record(row)
@@ -167,6 +166,11 @@ class Store:
         """All tokens that this run has generated so far, those of failed attempts included."""
         query = "SELECT (SELECT TOTAL(tokens) FROM attempt) + (SELECT TOTAL(tokens) FROM failure)"
         return int(self._db.execute(query).fetchone()[0])
+
+    def prompts(self) -> tuple[int, int]:
+        """Prompt tokens of all finished attempts, and how many of them came from a cache."""
+        row = self._db.execute("SELECT TOTAL(prompt_tokens), TOTAL(cached_tokens) FROM attempt").fetchone()
+        return int(row[0]), int(row[1])
 
     def failures(self) -> int:
         """How many attempts failed so far and were not made good later."""

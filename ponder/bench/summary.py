@@ -166,7 +166,7 @@ def _alone(paired: Paired, label: str, arm: Arm, baseline: str, price: Price | N
         tokens_p95=float(np.percentile(columns.tokens, 95)),
         tokens_right=float(right.mean()) if len(right) else None,
         tokens_wrong=float(wrong.mean()) if len(wrong) else None,
-        tokens_per_correct=metrics.tokens_per_correct(tokens, accuracy) if accuracy is not None else None,
+        tokens_per_correct=metrics.tokens_per_correct(*paired.point(label, judged)) if len(correct) else None,
     )
 
 

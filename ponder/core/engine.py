@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from enum import Enum
+from math import isfinite
 from typing import Literal, NamedTuple, Protocol, TypedDict
 
+from ponder.core.errors import require
 from ponder.core.problem import Prompt, ToolCall
 
 Channel = Literal["think", "answer"]
@@ -130,6 +132,18 @@ class Sampling:
     """Layers whose hidden states are wanted."""
     adapters: tuple[tuple[str, float], ...] = ()
     """Adapter names with their scales."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no engine could keep: servers ignore or misread such values without a word."""
+        heat, seed = self.temperature, self.seed
+        require(self.max_tokens >= 0, self, "max_tokens", self.max_tokens, "at least 0")
+        require(isfinite(heat) and heat >= 0, self, "temperature", heat, "a number of at least 0")
+        require(0 < self.top_p <= 1, self, "top_p", self.top_p, "above 0 and at most 1")
+        require(0 <= self.min_p <= 1, self, "min_p", self.min_p, "in 0 to 1")
+        require(self.top_k >= 0, self, "top_k", self.top_k, "at least 0")
+        require(self.logprobs >= 0, self, "logprobs", self.logprobs, "at least 0")
+        require(seed is None or 0 <= seed < 1 << 31, self, "seed", seed, "of 31 bits")
+        require(type(self.stop) is tuple and all(self.stop), self, "stop", self.stop, "a tuple of non-empty strings")
 
 
 def call_key(prompt: Prompt, sampling: Sampling) -> str:

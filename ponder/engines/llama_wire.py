@@ -49,13 +49,7 @@ def check_sampling(sampling: Sampling, adapters: Sequence[str], vocabulary: int)
 
     s = sampling
     need(s.max_tokens >= 1, "max_tokens", s.max_tokens, "at least 1")
-    need(math.isfinite(s.temperature) and s.temperature >= 0, "temperature", s.temperature, "a number of at least 0")
-    need(0 < s.top_p <= 1, "top_p", s.top_p, "above 0 and at most 1")
-    need(0 <= s.min_p <= 1, "min_p", s.min_p, "in 0 to 1")
-    need(s.top_k >= 0, "top_k", s.top_k, "at least 0")
-    need(0 <= s.logprobs <= 100, "logprobs", s.logprobs, "in 0 to 100")
-    need(s.seed is None or 0 <= s.seed < 1 << 31, "seed", s.seed, "of 31 bits")
-    need(type(s.stop) is tuple and all(s.stop), "stop", s.stop, "a tuple of strings that are not empty")
+    need(s.logprobs <= 100, "logprobs", s.logprobs, "at most 100")
     for word in s.stop:
         check_text(word, "a stop string")
     for token, bias in s.logit_bias:

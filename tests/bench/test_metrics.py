@@ -261,12 +261,21 @@ def test_bounds_of_token_complexity_golden() -> None:
     assert [metrics.accuracy_bound(other, budget) for budget in (20, 36, 40)] == [0.5, 0.75, 0.75]
 
 
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=60), st.data())
+def test_the_bound_at_the_fewest_tokens_reaches_the_target(complexities: list[int], data: st.DataObject) -> None:
+    n = len(complexities)
+    target = data.draw(st.integers(0, n)) / n
+    assert metrics.accuracy_bound(complexities, metrics.fewest_tokens(complexities, target)) >= target
+    assert metrics.accuracy_bound([*complexities, math.inf], math.inf) == n / (n + 1)
+
+
 def test_accuracy_within_limits_golden() -> None:
     correct, lengths = [True, True, False, True], [30, 60, 20, 45]
     assert metrics.hard_accuracy(correct, lengths, 40) == 0.25
     assert metrics.soft_accuracy(correct, lengths, 40) == pytest.approx(0.43547, abs=5e-6)
     assert metrics.consistent_accuracy(correct, lengths, 40) == pytest.approx(0.43547, abs=5e-6)
     assert metrics.consistent_accuracy(correct, lengths, 40, beta=10) == pytest.approx(0.26005, abs=5e-6)
+    assert metrics.soft_accuracy(correct, lengths, 100_000) == 0.75
 
 
 def test_scaling_and_control_golden() -> None:

@@ -81,10 +81,11 @@ async def test_a_second_run_makes_only_what_is_missing(tmp_path: Path) -> None:
 
 async def test_cancelling_keeps_what_is_finished_and_leaves_no_stream_open(tmp_path: Path) -> None:
     engine = Echo(say, delay=0.001)
+    some = asyncio.Event()
     with Store(tmp_path / "run.sqlite") as store:
-        task = asyncio.create_task(run_plan(plan(Questions(500), engine), store))
-        while len(list(store.records())) < 5:
-            await asyncio.sleep(0.005)
+        wanted = plan(Questions(500), engine)
+        task = asyncio.create_task(run_plan(wanted, store, on_done=lambda record, kept: some.set()))
+        await some.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -131,6 +132,27 @@ async def test_a_price_limit_holds(tmp_path: Path) -> None:
     assert outcome.cost == sum(record.tokens for record in records) <= 300
     assert outcome.stopped is not None
     assert "300" in outcome.stopped
+
+
+async def test_a_price_limit_counts_what_an_earlier_run_spent(tmp_path: Path) -> None:
+    price = Price(input=1e6, output=1e6)
+    first, before = await run(tmp_path, plan(Questions(10), Echo(say), price=price))
+    spent = sum(record.tokens + record.prompt_tokens for record in before)
+    assert first.cost == spent
+    again, _ = await run(tmp_path, plan(Questions(1000), Echo(say), price=price, max_cost=spent + 60.0))
+    assert again.kept == 10
+    assert again.cost <= 60
+    assert again.stopped is not None
+    none, _ = await run(tmp_path, plan(Questions(1000), Echo(say), price=price, max_cost=spent + 0.0))
+    assert (none.done, none.cost) == (0, 0)
+
+
+async def test_failed_attempts_count_towards_a_price_limit(tmp_path: Path) -> None:
+    engine = Echo(say, faults={i: Fault("cut", at=3) for i in range(0, 1000, 2)})
+    price = Price(input=0.0, output=1e6)
+    outcome, _ = await run(tmp_path, plan(Questions(1000), engine, price=price, max_cost=100.0, concurrency=1))
+    assert outcome.failed > 1
+    assert outcome.cost == engine.generated <= 100
 
 
 async def test_a_failed_attempt_is_billed_kept_apart_and_made_again(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -61,6 +62,15 @@ def test_mcnemar_is_symmetric_and_one_at_a_draw(b: int, c: int) -> None:
     assert stats.mcnemar(b, c) == stats.mcnemar(c, b)
     assert stats.mcnemar(b, b) == pytest.approx((1, 1, 1, 1))
     assert all(0 <= p <= 1 for p in stats.mcnemar(b, c))
+
+
+def test_mcnemar_of_very_many_questions_is_still_exact() -> None:
+    n, k = 20_000, 9_800
+    below, at = (float(sum(Fraction(math.comb(2_000, i), 2**2_000) for i in ks)) for ks in (range(980), [980]))
+    found = stats.mcnemar(980, 1_020)
+    assert (found.exact, found.mid_p) == pytest.approx((2 * (below + at), 2 * below + at))
+    # Far more of them: the normal approximation with correction is good to three digits.
+    assert stats.mcnemar(k, n - k).exact == pytest.approx(stats.mcnemar(k, n - k).chi2_corrected, rel=1e-3)
 
 
 def test_mcnemar_without_discordance_says_nothing() -> None:
@@ -213,6 +223,7 @@ def test_how_many_questions_a_claim_takes() -> None:
     assert stats.questions_to_see(0.03, 0.1) == pytest.approx(870, abs=1)
     assert stats.questions_for_margin(0.03, 0.1) == pytest.approx(872, abs=1)
     assert stats.questions_for_margin(0.02, 0.1) == pytest.approx(1962, abs=1)
+    assert [stats.questions_for_margin(margin, 0.1) for margin in (0.03, 0.02)] == [873, 1963]
     assert stats.questions_for_margin(0.02, 0.067) <= 1319 < stats.questions_for_margin(0.02, 0.068)
     few = stats.questions_for_margin(0.05, 0)
     assert stats.wilson(0, few).high <= 0.05 < stats.wilson(0, few - 1).high

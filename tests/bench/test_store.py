@@ -73,6 +73,7 @@ def test_spending_counts_failed_attempts_too(tmp_path: Path) -> None:
         store.add(record("q2", tokens=4))
         assert store.failures() == 0, "an attempt that was made good is no failure any more"
         assert store.spent() == 16
+        assert store.prompts() == (11, 3)
 
 
 def test_two_writers_are_refused_by_name(tmp_path: Path) -> None:
@@ -112,10 +113,15 @@ def test_a_full_disk_says_so_and_keeps_what_is_finished(tmp_path: Path) -> None:
         pages = store._db.execute("PRAGMA page_count").fetchone()[0]
         store._db.execute(f"PRAGMA max_page_count = {pages + 3}")
         kept = 0
-        with pytest.raises(DataError, match=r"full; free some space .* kept"):
-            for i in range(10_000):
-                store.add(record(f"q{i:05}"))
+
+        def fill() -> None:
+            nonlocal kept
+            while True:
+                store.add(record(f"q{kept:05}"))
                 kept += 1
+
+        with pytest.raises(DataError, match=r"full; free some space .* kept"):
+            fill()
         assert kept > 0
     with Store(tmp_path / "run.sqlite") as store:
         assert len(list(store.records())) == kept

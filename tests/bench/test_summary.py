@@ -104,6 +104,8 @@ def test_only_equal_questions_are_compared() -> None:
     assert (base.unverifiable, short.unverifiable) == (1, 1)
     assert base.accuracy == pytest.approx(2 / 3)
     assert base.tokens == 250
+    # What a right answer costs leaves out the question that nobody can judge, tokens and all.
+    assert base.tokens_per_correct == pytest.approx((100 + 200 + 400) / 2)
 
 
 def test_questions_of_which_nobody_knows_the_answer_still_show_the_saving() -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder.core.engine import Cap, Chunk, Sampling, SamplingArgs, Think, Usage, call_key
+from ponder.core.errors import OptionError
 from ponder.core.problem import Message, Prompt, Thinking
 
 PROMPT = Prompt((Message.of("user", "2+3等于几"),))
@@ -56,7 +59,7 @@ def test_the_key_of_a_call_depends_on_every_part_of_it() -> None:
     assert len(keys) == 1 + len(others) + len(changes)
 
 
-@given(st.text(), st.integers(0, 2**31))
+@given(st.text(), st.integers(0, 2**31 - 1))
 def test_equal_calls_have_equal_keys_whatever_text_they_hold(text: str, seed: int) -> None:
     one, two = (call_key(Prompt((Message.of("user", text),)), Sampling(seed=seed)) for _ in range(2))
     assert one == two
@@ -65,3 +68,21 @@ def test_equal_calls_have_equal_keys_whatever_text_they_hold(text: str, seed: in
 
 def test_a_key_can_be_made_of_half_a_surrogate_pair() -> None:
     assert call_key(PROMPT + "\ud83d", Sampling()) != call_key(PROMPT, Sampling())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_tokens", -1),
+        *[("temperature", value) for value in (-1.0, math.nan, math.inf)],
+        *[("top_p", value) for value in (0.0, 1.1, math.nan)],
+        *[("min_p", value) for value in (-0.1, 1.5, math.nan)],
+        ("top_k", -5),
+        ("logprobs", -1),
+        *[("seed", value) for value in (-1, 1 << 31)],
+        *[("stop", value) for value in (("",), "END")],
+    ],
+)
+def test_what_no_engine_could_keep_is_refused_where_it_is_written(field: str, value: object) -> None:
+    with pytest.raises(OptionError, match=rf"Sampling: {field} = .* is out of range"):
+        Sampling(**{field: value})  # type: ignore[arg-type]

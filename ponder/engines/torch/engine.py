@@ -145,12 +145,6 @@ def _check(sampling: Sampling, words: int) -> None:
 
     s = sampling
     need(s.max_tokens >= 1, "max_tokens", s.max_tokens, "at least 1")
-    need(math.isfinite(s.temperature) and s.temperature >= 0, "temperature", s.temperature, "a number of at least 0")
-    need(0 < s.top_p <= 1, "top_p", s.top_p, "above 0 and at most 1")
-    need(0 <= s.min_p <= 1, "min_p", s.min_p, "in 0 to 1")
-    need(s.top_k >= 0, "top_k", s.top_k, "at least 0")
-    need(s.logprobs >= 0, "logprobs", s.logprobs, "at least 0")
-    need(all(s.stop), "stop", s.stop, "a tuple of strings that are not empty")
     for token, bias in s.logit_bias:
         need(0 <= token < words, "logit_bias token", token, f"in 0 to {words - 1}")
         need(not math.isnan(bias) and bias != math.inf, "logit_bias", bias, "a number, or -inf to forbid the token")

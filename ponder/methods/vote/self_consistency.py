@@ -21,7 +21,7 @@ class SelfConsistency:
     n: int = 8
     """How many samples."""
     temperature: float | None = None
-    """Of the samples. By default the run's own, or 0.7 for several samples of a greedy run: equal replies cannot vote."""
+    """Of the samples. By default the run's own, or 0.7 for several samples of a greedy run: equal ones cannot vote."""
     inner: Method = field(default_factory=Sample)
     """Gives one sample."""
 

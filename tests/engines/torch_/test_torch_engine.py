@@ -316,13 +316,6 @@ async def test_what_it_cannot_do_is_said_before_the_first_token(
     "sampling",
     [
         Sampling(max_tokens=0),
-        Sampling(temperature=-1),
-        Sampling(temperature=math.nan),
-        Sampling(top_p=0),
-        Sampling(min_p=2),
-        Sampling(top_k=-1),
-        Sampling(logprobs=-1),
-        Sampling(stop=("",)),
         Sampling(logit_bias=((322, 1.0),)),
         Sampling(logit_bias=((5, math.inf),)),
     ],

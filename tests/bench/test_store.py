@@ -73,7 +73,7 @@ def test_spending_counts_failed_attempts_too(tmp_path: Path) -> None:
         store.add(record("q2", tokens=4))
         assert store.failures() == 0, "an attempt that was made good is no failure any more"
         assert store.spent() == 16
-        assert store.prompts() == (11, 3)
+        assert store.prompts() == (22, 6)
 
 
 def test_two_writers_are_refused_by_name(tmp_path: Path) -> None:

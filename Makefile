@@ -14,10 +14,10 @@ bench: .venv/.local  ## what shorter reasoning saves and costs: four methods, 60
 	@sh scripts/bench.sh
 
 test: .venv/.dev  ## the tests that need no torch
-	$(python) -m pytest -m "not torch"
+	$(python) -m pytest -rs -m "not torch"
 
 test-torch: .venv/.torch  ## the tests that need torch
-	$(python) -m pytest -m torch
+	$(python) -m pytest -rs -m torch
 
 check: .venv/.dev  ## style, types, import rules, size caps, generated pages, documentation
 	$(python) -m ruff check .

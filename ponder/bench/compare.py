@@ -18,23 +18,31 @@ def compare_runs(
 ) -> list[Row]:
     """Return the rows of all runs, each compared with the baseline of the first, task by task.
 
-    Labels get their run's number where a method stands in several runs. Raises `DataError` where the runs share no
-    task, or where a run answered no question of the baseline's.
+    Labels get their run's number where a method stands in several runs. Raises `DataError` where a run shares no task
+    with the first one.
     """
     arms: dict[str, dict[str, Arm]] = {}
     bases: dict[str, str] = {}
     for number, path in enumerate(folders(paths), 1):
         with Store(path, write=False) as store:
-            for task, found in read_arms(store, RunInfo.read(store)).items():
-                if number == 1:
-                    bases[task] = pick_baseline(list(found), baseline)
-                target = arms.setdefault(task, {})
-                for label, arm in found.items():
-                    target[label if label not in target else f"{label} #{number}"] = arm
-    shared = {task: found for task, found in arms.items() if task in bases}
+            read = read_arms(store, RunInfo.read(store))
+        if number == 1:
+            bases = {task: pick_baseline(list(found), baseline) for task, found in read.items()}
+        shared = {task: found for task, found in read.items() if task in bases}
+        if not shared:
+            raise DataError(_nothing_shared(paths, number, list(read)))
+        for task, found in shared.items():
+            target = arms.setdefault(task, {})
+            for label, arm in found.items():
+                target[label if label not in target else f"{label} #{number}"] = arm
     rows: list[Row] = []
-    for task, found in shared.items():
+    for task, found in arms.items():
         rows += summarize(found, bases[task], margin=margin, price=price, constants=None)
-    if not rows or (len(paths) > 1 and all(len(found) == 1 for found in shared.values())):
-        raise DataError("these runs share no task; compare runs of the same benchmark")
     return rows
+
+
+def _nothing_shared(paths: Sequence[Path], number: int, tasks: Sequence[str]) -> str:
+    path = paths[number - 1]
+    if not tasks:
+        return f"the run {path} has no finished attempt; go on with it, or leave it out"
+    return f"{path} shares no task with {paths[0]}, it has {', '.join(tasks)}; compare runs of the same benchmark"

@@ -21,13 +21,21 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console: colours only on a terminal, and never where NO_COLOR is set."""
     from rich.console import Console
 
-    width = None if (sys.stderr if stderr else sys.stdout).isatty() else int(os.environ.get("COLUMNS", "140"))
+    stream = sys.stderr if stderr else sys.stdout
+    columns = os.environ.get("COLUMNS", "")
+    known = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 6 else 0
+    width = None if stream.isatty() else known or 140
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
 
 
 def print_json(value: object) -> None:
-    """Print one JSON value and nothing else."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print one JSON value and nothing else; characters that the output cannot take are escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    click.echo(text)
 
 
 def percent(value: float | None, signed: bool = False) -> str:
@@ -64,7 +72,7 @@ def results_table(rows: Sequence[Row], title: str) -> Table:
 
 
 def _cells(row: Row) -> list[str]:
-    base = row.baseline == row.method
+    base = row.baseline == row.label
     return [
         f"{row.questions:,}",
         percent(row.accuracy),

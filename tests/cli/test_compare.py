@@ -32,6 +32,13 @@ def test_a_run_against_itself_shows_no_difference(runs: Command) -> None:
     assert twin["accuracy_change_interval"] == [0, 0]
 
 
+def test_the_baselines_method_in_another_run_has_its_saving_in_the_table(runs: Command) -> None:
+    lines = runs("compare", "a", "a").out.splitlines()
+    assert [line.split()[:2] for line in lines if "baseline" in line] == [["sample", "30"]]
+    (twin,) = [line for line in lines if line.startswith("sample #2")]
+    assert "0.0 %" in twin.partition("]")[2]
+
+
 def test_the_table_is_printed(runs: Command) -> None:
     ran = runs("compare", "a", "b", "--baseline", "no_thinking")
     assert ran.code == 0
@@ -48,6 +55,7 @@ def test_a_missing_run_and_a_wrong_baseline_are_named(runs: Command) -> None:
 def test_runs_of_different_tasks_are_not_compared(runs: Command) -> None:
     args = ("--methods", "sample", "--limit", "3", "--out", "c", "--model", "echo", "--no-report")
     assert runs("bench", "svamp", *args).code == 0
-    ran = runs("compare", "c", "a")
-    assert ran.code == 1
-    assert "share no task" in ran.err
+    for first, second in (("c", "a"), ("a", "c")):
+        ran = runs("compare", first, second)
+        assert ran.code == 1
+        assert f"{second} shares no task with {first}" in ran.err

@@ -20,10 +20,10 @@ class SelfConsistency:
 
     n: int = 8
     """How many samples."""
-    temperature: float | None = None
-    """Of the samples. By default the run's own, or 0.7 for several samples of a greedy run: equal ones cannot vote."""
     inner: Method = field(default_factory=Sample)
     """Gives one sample."""
+    temperature: float | None = None
+    """Of the samples. By default the run's own, or 0.7 for several samples of a greedy run: equal ones cannot vote."""
 
     def __post_init__(self) -> None:
         require(self.n >= 1, self, "n", self.n, "at least 1")

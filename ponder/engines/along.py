@@ -178,7 +178,9 @@ class Along:
         probe = next((probe for probe in reversed(probes) if probe.at <= at), None)
         if probe is None:
             first = f"the first one stands at {probes[0].at}" if probes else "none was recorded"
-            raise TapeMiss(f"{self._name}: no recorded probe lies at or before token {at}; {first}")
+            raise TapeMiss(
+                f"{self._name}: no recorded probe lies at or before token {at}; {first}; leave out what stops there"
+            )
         logprobs: tuple[Logprob, ...] = ()
         if sampling.logprobs and probe.p is not None:
             logprobs = (Logprob(probe.answer, math.log(probe.p) if probe.p else -math.inf),)

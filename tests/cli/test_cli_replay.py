@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from ponder.cli.replay import replay
-from ponder.core.errors import DataError, OptionError
+from ponder.core.errors import DataError, EngineError, OptionError
 
 SLICES = Path(__file__).parents[1] / "data" / "traces"
 QWEN = str(SLICES / "qwen2.5_math_x8.jsonl.gz")
@@ -86,6 +86,8 @@ def test_a_plugin_is_replayed_too(tmp_path: Path) -> None:
         ((QWEN, "--verifier", "maths"), OptionError, "there is no verifier 'maths'; did you mean 'math'"),
         ((QWEN, "--methods", "samples"), OptionError, "there is no method 'samples'; did you mean 'sample'"),
         ((QWEN, "--common"), OptionError, "--by"),
+        ((QWEN, "--methods", "concise_cot"), EngineError, "replay methods that leave the question as it is"),
+        ((QWEN, "--methods", "no_thinking"), EngineError, "none was recorded; leave out what stops there"),
         ((QWEN, "--baseline", "smaple"), DataError, "the baseline 'smaple' is not in this run; did you mean 'sample'"),
     ],
 )

@@ -91,7 +91,7 @@ async def test_a_probe_is_cut_at_the_limit() -> None:
 async def test_before_the_first_probe_nothing_is_known() -> None:
     with pytest.raises(TapeMiss, match="no recorded probe lies at or before token 1; the first one stands at 3"):
         await generate(Along([exact()]), ASK + TOKENS[0] + " so ")
-    with pytest.raises(TapeMiss, match="none was recorded"):
+    with pytest.raises(TapeMiss, match="none was recorded; leave out what stops there"):
         await generate(Along([Thought.of_text(TEXT, 14)]), ASK + TEXT[:20] + " so ")
 
 

@@ -173,9 +173,11 @@ class Slots:
         """Bring the prefix to the call's slot, or wait until others have copied what stands there."""
         if seat.wait_for:
             await asyncio.shield(seat.wait_for.saved)
-        if seat.copy and await asyncio.shield(seat.copy.saved):
-            with suppress(EngineError):
-                await self._server.slot_action(seat.slot, "restore", seat.copy.file)
+        if seat.copy is not None:
+            saved: bool = await asyncio.shield(seat.copy.saved)
+            if saved:
+                with suppress(EngineError):
+                    await self._server.slot_action(seat.slot, "restore", seat.copy.file)
         seat.ready = True
 
     def note_progress(self, seat: Seat, read: int, cached: int) -> None:

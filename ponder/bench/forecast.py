@@ -62,17 +62,17 @@ class History:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or _default_path()
 
-    def past(self, model: str, task: str, method: str) -> Past | None:
+    def past(self, model: str, task: str, method: str, max_tokens: int) -> Past | None:
         """Return what is known of one kind of attempt."""
-        found = self._read().get("\t".join((model, task, method)))
+        found = self._read().get(_kind(model, task, method, max_tokens))
         if not found:
             return None
         return Past(int(found["attempts"]), found["tokens"], found["prompt_tokens"], found["tokens_per_second"])
 
-    def remember(self, model: str, task: str, method: str, past: Past) -> None:
+    def remember(self, model: str, task: str, method: str, max_tokens: int, past: Past) -> None:
         """Note what one kind of attempt took; a file that cannot be written is no reason to fail a run."""
         table = self._read()
-        key = "\t".join((model, task, method))
+        key = _kind(model, task, method, max_tokens)
         table.pop(key, None)
         table[key] = {
             "attempts": past.attempts,
@@ -109,7 +109,7 @@ def forecast(
     tokens = seconds = cost = 0.0
     known = True
     for (task, method), count in todo.items():
-        past = history.past(model, task, method) if count else None
+        past = history.past(model, task, method, max_tokens) if count else None
         if past is None:
             known = known and not count
             continue
@@ -120,6 +120,11 @@ def forecast(
     if not known:
         return Forecast(attempts, most, None, None, None)
     return Forecast(attempts, most, tokens, seconds, cost if price else None)
+
+
+def _kind(model: str, task: str, method: str, max_tokens: int) -> str:
+    """A shorter limit cuts replies, so lengths under one limit say nothing about another."""
+    return "\t".join((model, task, method, str(max_tokens)))
 
 
 def _default_path() -> Path:

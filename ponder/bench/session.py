@@ -101,7 +101,7 @@ def remember(store: Store, info: RunInfo, outcome: Outcome, history: History) ->
         for label, arm in arms.items():
             columns = arm.columns()
             past = Past(len(arm), float(columns.tokens.mean()), float(columns.prompt_tokens.mean()), rate)
-            history.remember(info.model, task, label, past)
+            history.remember(info.model, task, label, int(str(info.sampling["max_tokens"])), past)
 
 
 def folders(paths: Sequence[Path]) -> list[Path]:

@@ -12,15 +12,15 @@ PAST = Past(attempts=50, tokens=200.0, prompt_tokens=100.0, tokens_per_second=40
 
 def test_what_is_remembered_comes_back(tmp_path: Path) -> None:
     history = History(tmp_path / "history.json")
-    assert history.past("m", "gsm8k", "sample") is None
-    history.remember("m", "gsm8k", "sample", PAST)
-    assert History(tmp_path / "history.json").past("m", "gsm8k", "sample") == PAST
-    assert history.past("m", "gsm8k", "other") is None
+    assert history.past("m", "gsm8k", "sample", 512) is None
+    history.remember("m", "gsm8k", "sample", 512, PAST)
+    assert History(tmp_path / "history.json").past("m", "gsm8k", "sample", 512) == PAST
+    assert history.past("m", "gsm8k", "other", 512) is None
 
 
 def test_a_forecast_multiplies_what_is_left(tmp_path: Path) -> None:
     history = History(tmp_path / "history.json")
-    history.remember("m", "gsm8k", "sample", PAST)
+    history.remember("m", "gsm8k", "sample", 512, PAST)
     todo = {("gsm8k", "sample"): 30}
     found = forecast(history, "m", todo, 512, Price(input=1.0, output=10.0))
     assert found == Forecast(30, 30 * 512, 6000.0, 150.0, pytest.approx((30 * 100 + 6000 * 10) / 1e6))
@@ -31,33 +31,33 @@ def test_a_forecast_multiplies_what_is_left(tmp_path: Path) -> None:
 
 def test_an_unknown_kind_gives_only_the_bound(tmp_path: Path) -> None:
     history = History(tmp_path / "history.json")
-    history.remember("m", "gsm8k", "sample", PAST)
-    found = forecast(history, "m", {("gsm8k", "sample"): 5, ("gsm8k", "new"): 1}, 100, None)
-    assert found == Forecast(6, 600, None, None, None)
-    assert "at most 600 tokens" in found.sentence(None)
+    history.remember("m", "gsm8k", "sample", 512, PAST)
+    found = forecast(history, "m", {("gsm8k", "sample"): 5, ("gsm8k", "new"): 1}, 512, None)
+    assert found == Forecast(6, 3072, None, None, None)
+    assert "at most 3,072 tokens" in found.sentence(None)
 
 
 def test_an_unknown_kind_with_nothing_to_do_does_not_matter(tmp_path: Path) -> None:
     history = History(tmp_path / "history.json")
-    history.remember("m", "gsm8k", "sample", PAST)
-    found = forecast(history, "m", {("gsm8k", "sample"): 1, ("gsm8k", "new"): 0}, 100, None)
+    history.remember("m", "gsm8k", "sample", 512, PAST)
+    found = forecast(history, "m", {("gsm8k", "sample"): 1, ("gsm8k", "new"): 0}, 512, None)
     assert found.tokens == 200.0
 
 
 def test_a_broken_file_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "history.json").write_text("[1, 2", encoding="utf-8")
     history = History(tmp_path / "history.json")
-    assert history.past("m", "t", "a") is None
-    history.remember("m", "t", "a", PAST)
-    assert history.past("m", "t", "a") == PAST
+    assert history.past("m", "t", "a", 512) is None
+    history.remember("m", "t", "a", 512, PAST)
+    assert history.past("m", "t", "a", 512) == PAST
 
 
 def test_the_oldest_are_forgotten_first(tmp_path: Path) -> None:
     history = History(tmp_path / "history.json")
     for i in range(KEPT + 3):
-        history.remember("m", "t", f"method{i}", PAST)
-    assert history.past("m", "t", "method2") is None
-    assert history.past("m", "t", "method3") == PAST
+        history.remember("m", "t", f"method{i}", 512, PAST)
+    assert history.past("m", "t", "method2", 512) is None
+    assert history.past("m", "t", "method3", 512) == PAST
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,10 @@ def test_the_oldest_are_forgotten_first(tmp_path: Path) -> None:
 )
 def test_times_are_said_as_people_say_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_another_limit_is_another_kind(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.json")
+    history.remember("m", "gsm8k", "sample", 64, PAST)
+    assert history.past("m", "gsm8k", "sample", 512) is None
+    assert forecast(history, "m", {("gsm8k", "sample"): 5}, 512, None).tokens is None

@@ -74,6 +74,8 @@ class Row:
     tokens_right: float | None = None
     tokens_wrong: float | None = None
     tokens_per_correct: float | None = None
+    outcome_efficiency: float | None = None
+    compression_ratio: float | None = None
     currency: str | None = None
     paired: int = 0
     margin: float = 0.05
@@ -186,7 +188,8 @@ def _against(paired: Paired, row: Row, margin: float) -> Row:
     row = replace(row, margin=margin, paired=int(mask.sum()))
     if base.tokens > 0:
         low, high = stats.percentile_interval(1 - stats.safe_ratio(tokens, base_tokens))
-        row = replace(row, saving=1 - new.tokens / base.tokens, saving_interval=Interval(low, high))
+        ratio = new.tokens / base.tokens
+        row = replace(row, saving=1 - ratio, saving_interval=Interval(low, high), compression_ratio=ratio)
     if not judged.any():
         return row
     row = replace(

@@ -9,27 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from support.records import record
 
-from ponder.bench.store import Key, Record, Store
+from ponder.bench.store import Key, Store
 from ponder.core.errors import DataError
-
-
-def record(question: str, *, method: str = "sample", seed: int = 0, tokens: int = 7) -> Record:
-    return Record(
-        key=Key("gsm8k", method, seed, question),
-        correct=True,
-        extracted="18",
-        finish="stop",
-        truncated=False,
-        tokens=tokens,
-        by_role={"think": tokens - 2, "answer": 2},
-        prompt_tokens=11,
-        cached_tokens=3,
-        seconds=0.5,
-        first_token_seconds=0.1,
-        exact=True,
-        trace='{"calls": []}',
-    )
 
 
 def test_what_is_added_comes_back(tmp_path: Path) -> None:
@@ -130,7 +113,7 @@ def test_a_full_disk_says_so_and_keeps_what_is_finished(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from tests.bench.test_store import record
+from support.records import record
 from ponder.bench.store import Store
 store = Store(Path(sys.argv[1]))
 for i in range(1_000_000):
@@ -142,7 +125,7 @@ for i in range(1_000_000):
 def test_kill_9_loses_nothing_that_was_finished(tmp_path: Path) -> None:
     file = tmp_path / "run.sqlite"
     for _ in range(2):  # the second round also opens what the first one left
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         child = subprocess.Popen([sys.executable, "-c", KILLED, str(file)], stdout=subprocess.PIPE, env=env)
         assert child.stdout is not None
         last = -1

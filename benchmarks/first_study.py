@@ -23,7 +23,12 @@ PARTS = (("sample,concise_cot,chain_of_draft,no_thinking", 500), ("sample,self_c
 """Methods, and how many questions they get."""
 DOCS = ROOT / "docs"
 STUDY = DOCS / "studies" / "first"
-BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
+RESULTS, SHORT = "results", "study"
+"""The names of the marks between which pages show the study."""
+HEADS = {
+    "README.md": "method | accuracy | tokens a question | saved, 95 % | accuracy change in points, 95 %",
+    "README.zh.md": "方法 | 正确率 | 每题词元数 | 节省（95 % 区间） | 正确率变化（百分点，95 % 区间）",
+}
 
 
 def run(model: str, folder: Path, concurrency: int | None) -> int:
@@ -80,11 +85,24 @@ def _against(row: Row) -> str:
     return f"| `{row.label}` | {saving} | {change} | {equal} | {p} | {aes} | {mixed} |"
 
 
-def with_results(page: str, results: str) -> str:
-    """Return the page with `results` between its marks."""
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}{results}{END}{tail}"
+def between(page: str, mark: str, text: str) -> str:
+    """Return the page with `text` between its marks."""
+    begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->\n"
+    head, _, rest = page.partition(begin)
+    _, _, tail = rest.partition(end)
+    return f"{head}{begin}{text}{end}{tail}"
+
+
+def short_table(rows: list[Row], heads: str) -> str:
+    """Return the README's table: what each method saved and what it cost."""
+    lines = [f"| {heads} |", "|---|---:|---:|---:|---:|"]
+    for row in rows:
+        cells = ["–", "–"]
+        if row.label != row.baseline:
+            change = f"{100 * (row.accuracy_change or 0):+.1f} {interval(row.accuracy_change_interval, signed=True)}"
+            cells = [f"{percent(row.saving)} {interval(row.saving_interval)}", change]
+        lines.append(f"| `{row.label}` | {percent(row.accuracy)} | {row.tokens:.0f} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def method_results(rows: list[Row], row: Row) -> str:
@@ -99,9 +117,10 @@ def method_results(rows: list[Row], row: Row) -> str:
 
 def pages(rows: list[Row]) -> dict[Path, str]:
     """Return every page that shows the study, with its results in place."""
-    filled = {STUDY.with_suffix(".md"): tables(rows)}
-    filled |= {DOCS / "methods" / f"{row.method}.md": method_results(rows, row) for row in rows}
-    return {path: with_results(path.read_text(encoding="utf-8"), text) for path, text in filled.items()}
+    shown = {STUDY.with_suffix(".md"): (RESULTS, tables(rows))}
+    shown |= {DOCS / "methods" / f"{row.method}.md": (RESULTS, method_results(rows, row)) for row in rows}
+    shown |= {ROOT / name: (SHORT, short_table(rows, heads)) for name, heads in HEADS.items()}
+    return {path: between(path.read_text(encoding="utf-8"), *part) for path, part in shown.items()}
 
 
 def main() -> int:
@@ -121,10 +140,10 @@ def main() -> int:
     if not (args.write or args.check):
         print(tables(rows))
         return 0
-    stale = [path for path, text in pages(rows).items() if path.read_text(encoding="utf-8") != text]
-    for path in stale:
+    stale = {path: text for path, text in pages(rows).items() if path.read_text(encoding="utf-8") != text}
+    for path, text in stale.items():
         if args.write:
-            path.write_text(pages(rows)[path], encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
         else:
             print(f"{path.relative_to(ROOT)} does not show the run in {folder.relative_to(ROOT)}")
     return 1 if args.check and stale else 0

@@ -78,11 +78,12 @@ def notes(plan: ReplayPlan, result: Replayed) -> Iterator[str]:
 
 def disagreements_table(found: Sequence[Disagreement]) -> Table:
     """Return the table of samples that are graded differently."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="Disagreements", title_justify="left", pad_edge=False, box=None, header_style="bold")
     for head in Disagreement._fields:
         table.add_column(head, overflow="fold")
     for row in found:
-        table.add_row(*("–" if value is None else str(value) for value in row))
+        table.add_row(*("–" if value is None else escape(str(value)) for value in row))
     return table

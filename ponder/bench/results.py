@@ -38,8 +38,10 @@ class RunInfo:
         spec = store.meta("spec")
         if not isinstance(spec, dict):
             raise DataError(f"the run in {store.path.parent} never began; start it with `ponder bench`")
+        if not isinstance(spec.get("model"), str) or not isinstance(spec.get("sampling"), dict):
+            raise DataError(f"{store.path} does not say which model it is of; choose another folder with --out")
         methods = cast(dict[str, dict[str, Value]], store.meta("methods") or {})
-        return cls(store.path.parent, str(spec["model"]), bool(spec.get("weak")), spec["sampling"], methods)
+        return cls(store.path.parent, spec["model"], bool(spec.get("weak")), spec["sampling"], methods)
 
 
 def attempt_of(record: Record) -> Attempt:
@@ -130,10 +132,26 @@ def report_data(store: Store, info: RunInfo, rows: Sequence[Row], notes: Sequenc
 
 
 def export_jsonl(store: Store, path: Path) -> int:
-    """Write every attempt as a line of JSON, traces included; return how many there are."""
-    count = 0
+    """Write every attempt as a line of JSON, traces included; return how many there are.
+
+    Raises `DataError` where the folder cannot be written.
+    """
     temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
+    try:
+        count = _export(store, temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(
+            f"the export {path} cannot be written ({error.strerror or error}); the results are kept: "
+            f"make room, then run `ponder report {path.parent}`"
+        ) from None
+    return count
+
+
+def _export(store: Store, path: Path) -> int:
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
         for record in store.records(traces=True):
             line = {
                 "task": record.key.task,
@@ -155,5 +173,4 @@ def export_jsonl(store: Store, path: Path) -> int:
             }
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             count += 1
-    temporary.replace(path)
     return count

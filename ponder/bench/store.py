@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -75,9 +76,8 @@ class Store:
         self.path = path
         self._lock: sqlite3.Connection | None = None
         if write:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path)
-        elif not path.is_file():
+        elif not os.path.isfile(path):
             raise DataError(f"there is no run at {path.parent}; `ponder bench --out {path.parent}` makes one")
         with _named(path):
             mode = "rwc" if write else "ro"
@@ -109,8 +109,9 @@ class Store:
 
     def meta(self, key: str) -> object:
         """Return what was noted under `key`, or None."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(row[0]) if row else None
+        with _named(self.path):
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            return json.loads(row[0]) if row else None
 
     def set_meta(self, key: str, value: object) -> None:
         """Note a JSON value under `key`."""
@@ -120,7 +121,8 @@ class Store:
     def has(self, key: Key) -> bool:
         """Whether this attempt is finished."""
         query = "SELECT 1 FROM attempt WHERE task = ? AND method = ? AND seed = ? AND question = ?"
-        found = self._db.execute(query, (key.task, key.method, key.seed, key.question)).fetchone()
+        with _named(self.path):
+            found = self._db.execute(query, (key.task, key.method, key.seed, key.question)).fetchone()
         return found is not None
 
     def add(self, record: Record) -> None:
@@ -149,23 +151,33 @@ class Store:
         query = (
             f"SELECT {COLUMNS}, {trace} FROM attempt WHERE ? IS NULL OR task = ? ORDER BY task, method, seed, question"
         )
-        for row in self._db.execute(query, (task, task)):
-            yield _record(row)
+        with _named(self.path):
+            rows = self._db.execute(query, (task, task))
+        while True:
+            with _named(self.path):
+                row = rows.fetchone()
+                record = None if row is None else _record(row)
+            if record is None:
+                return
+            yield record
 
     def find(self, question: str) -> list[Record]:
         """Return every attempt at one question, traces included."""
         query = f"SELECT {COLUMNS}, trace FROM attempt WHERE question = ?"
-        return [_record(row) for row in self._db.execute(query, (question,))]
+        with _named(self.path):
+            return [_record(row) for row in self._db.execute(query, (question,))]
 
     def questions(self, limit: int = 5) -> list[str]:
         """Return a few question ids, for messages."""
-        rows = self._db.execute("SELECT DISTINCT question FROM attempt LIMIT ?", (limit,))
-        return [row[0] for row in rows]
+        with _named(self.path):
+            rows = self._db.execute("SELECT DISTINCT question FROM attempt LIMIT ?", (limit,))
+            return [row[0] for row in rows]
 
     def spent(self) -> int:
         """All tokens that this run has generated so far, those of failed attempts included."""
         query = "SELECT (SELECT TOTAL(tokens) FROM attempt) + (SELECT TOTAL(tokens) FROM failure)"
-        return int(self._db.execute(query).fetchone()[0])
+        with _named(self.path):
+            return int(self._db.execute(query).fetchone()[0])
 
     def prompts(self) -> tuple[int, int]:
         """Prompt tokens of all finished attempts, and how many of them came from a cache."""
@@ -178,7 +190,8 @@ class Store:
             "SELECT COUNT(*) FROM (SELECT DISTINCT task, method, seed, question FROM failure EXCEPT"
             " SELECT task, method, seed, question FROM attempt)"
         )
-        return int(self._db.execute(query).fetchone()[0])
+        with _named(self.path):
+            return int(self._db.execute(query).fetchone()[0])
 
 
 def _record(row: tuple[object, ...]) -> Record:
@@ -205,14 +218,23 @@ def _record(row: tuple[object, ...]) -> Record:
 
 def _lock(path: Path) -> sqlite3.Connection:
     """Hold a lock that ends with this process, however it ends. Raises `DataError` if another run holds it."""
-    lock = sqlite3.connect(path.with_suffix(".lock"), timeout=0, isolation_level=None)
     try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        lock.close()
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         raise DataError(
-            f"another run is writing to {path.parent}; wait for it, or choose another folder with --out"
-        ) from error
+            f"the folder {path.parent} cannot be made ({error.strerror or error}); choose another one with --out"
+        ) from None
+    with _named(path):
+        lock = sqlite3.connect(path.with_suffix(".lock"), timeout=0, isolation_level=None)
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.DatabaseError as error:
+            lock.close()
+            if "locked" not in str(error):
+                raise
+            raise DataError(
+                f"another run is writing to {path.parent}; wait for it, or choose another folder with --out"
+            ) from error
     return lock
 
 
@@ -230,3 +252,7 @@ def _named(path: Path) -> Iterator[None]:
         else:
             remedy = "check that the folder can be written"
         raise DataError(f"{path}: {text}; {remedy}") from error
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{path} is damaged: it holds what ponder never wrote; choose another folder with --out"
+        ) from error

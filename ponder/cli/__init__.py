@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import cast
@@ -66,8 +67,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; every error is one sentence on standard error and an exit code other than 0."""
+    _be_lenient()
     try:
         code = cli.main(prog_name="ponder", standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
         sys.exit(130)
@@ -80,9 +83,28 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of our output has left; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(141)
+    except OSError as error:
+        what = error.filename if error.filename is not None else "the output"
+        _complain(f"{what} cannot be used ({error.strerror or error}); check its path, its rights and the free space")
+        if error.filename is None:
+            _drop_output()
+        sys.exit(1)
+
+
+def _be_lenient() -> None:
+    """Let a terminal that lacks a character show a question mark for it, and a closed stream take everything."""
+    sys.stdout = sys.stdout or io.TextIOWrapper(io.FileIO(os.devnull, "w"))
+    sys.stderr = sys.stderr or io.TextIOWrapper(io.FileIO(os.devnull, "w"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _drop_output() -> None:
+    """Discard what is not written yet: Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str) -> None:

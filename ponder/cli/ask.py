@@ -12,6 +12,7 @@ import click
 from ponder.bench.specs import build_methods
 from ponder.cli.engines import EngineArgs, EngineKwargs, engine_args, engine_options
 from ponder.cli.output import console, print_json
+from ponder.cli.ranges import MOST, Finite
 from ponder.core.engine import Channel, Sampling
 from ponder.core.errors import OptionError
 from ponder.core.method import Method, Solution, check
@@ -28,11 +29,11 @@ from ponder.methods import catalogue
 @click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the method.")
 @engine_options
 @click.option("--system", metavar="TEXT", help="A system message.")
-@click.option("--max-tokens", type=click.IntRange(1), default=1024, show_default=True)
-@click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True)
+@click.option("--max-tokens", type=click.IntRange(1, MOST), default=1024, show_default=True)
+@click.option("--temperature", type=Finite(0), default=0.0, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Time limit.")
-@click.option("--budget", type=click.IntRange(1), help="Most tokens that all calls together may generate.")
+@click.option("--seconds", type=Finite(0, min_open=True), help="Time limit.")
+@click.option("--budget", type=click.IntRange(1, MOST), help="Most tokens that all calls together may generate.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def ask(
     question: str,
@@ -52,9 +53,12 @@ def ask(
     Example: ponder ask "2+3=?" --method concise_cot
     """
     if question == "-":
-        question = sys.stdin.read()
+        question = sys.stdin.read() if sys.stdin is not None else ""
     if not question.strip():
         raise OptionError('the question is empty; try ponder ask "2+3=?"')
+    for what, text in (("the question", question), ("--system", system or "")):
+        if not _is_sound(text):
+            raise OptionError(f"{what} holds bytes that are not UTF-8; give it as UTF-8 text")
     methods = build_methods(method_spec, catalogue(), options)
     if len(methods) > 1:
         raise OptionError("ponder ask takes one method; `ponder bench` compares several")
@@ -62,6 +66,15 @@ def ask(
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
     problem = Problem.of(question, system=system)
     asyncio.run(_ask(engine_args(**engine), method, problem, sampling, seed, seconds, budget, as_json))
+
+
+def _is_sound(text: str) -> bool:
+    """Whether a text can be written: Python keeps bytes that are no UTF-8 as halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 async def _ask(
@@ -78,7 +91,7 @@ async def _ask(
 
     async with models.open() as (engines, main):
         if not as_json:
-            console(stderr=True).print(main.notice, style="dim")
+            console(stderr=True).print(main.notice, style="dim", markup=False)
         check(method, engines)
         screen = _Screen(quiet=as_json)
         run = Run(

@@ -11,17 +11,27 @@ from typing import Unpack
 import click
 
 from ponder.bench.prices import Price, read_price
-from ponder.bench.results import RunInfo
+from ponder.bench.results import RunInfo, pick_baseline
 from ponder.bench.runner import Outcome, Plan, run_plan
-from ponder.bench.session import FILE, Identity, default_folder, forecast_plan, prepare, remember, sampling_config
+from ponder.bench.session import (
+    FILE,
+    Identity,
+    default_folder,
+    folders,
+    forecast_plan,
+    prepare,
+    remember,
+    sampling_config,
+)
 from ponder.bench.specs import build_methods, split_specs
 from ponder.bench.store import Store
 from ponder.cli.engines import EngineArgs, EngineKwargs, engine_args, engine_options
 from ponder.cli.finish import finish_run
 from ponder.cli.output import console
 from ponder.cli.progress import BenchProgress
+from ponder.cli.ranges import AT_ONCE, MOST, Finite
 from ponder.core.engine import Sampling
-from ponder.core.errors import EngineError, OptionError
+from ponder.core.errors import DataError, EngineError, OptionError
 from ponder.core.judge import Task
 from ponder.core.method import Method
 from ponder.methods import Catalogue, catalogue
@@ -58,17 +68,23 @@ class BenchArgs:
 )
 @click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="An option for every method that has it.")
 @engine_options
-@click.option("--limit", type=click.IntRange(1), help="Questions of each task. Default: all (100 of endless ones).")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Attempts at each question.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST), help="Questions of each task. Default: all (100 of endless ones)."
+)
+@click.option("--seeds", type=click.IntRange(1, MOST), default=1, show_default=True, help="Attempts at each question.")
 @click.option("--task-seed", type=int, default=0, show_default=True, help="Of generated questions.")
-@click.option("--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="New tokens of a reply.")
-@click.option("--temperature", type=click.FloatRange(0), help="Default: 0, or 0.7 with several seeds.")
-@click.option("--top-p", type=click.FloatRange(0, 1), default=1.0, show_default=True)
-@click.option("--top-k", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Time limit of one attempt.")
-@click.option("--concurrency", type=click.IntRange(1), help="Attempts at once. Default: what the engine takes.")
+@click.option(
+    "--max-tokens", type=click.IntRange(1, MOST), default=512, show_default=True, help="New tokens of a reply."
+)
+@click.option("--temperature", type=Finite(0), help="Default: 0, or 0.7 with several seeds.")
+@click.option("--top-p", type=Finite(0, 1), default=1.0, show_default=True)
+@click.option("--top-k", type=click.IntRange(0, MOST), default=0, show_default=True)
+@click.option("--seconds", type=Finite(0, min_open=True), help="Time limit of one attempt.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, AT_ONCE), help="Attempts at once. Default: what the engine takes."
+)
 @click.option("--max-tokens-total", type=click.IntRange(1), help="Stop before the run generates more than this.")
-@click.option("--max-cost", type=click.FloatRange(0), help="Stop before the run costs more; needs --price.")
+@click.option("--max-cost", type=Finite(0), help="Stop before the run costs more; needs --price.")
 @click.option(
     "--price",
     "price_spec",
@@ -78,7 +94,7 @@ class BenchArgs:
 @click.option("--baseline", metavar="METHOD", help="What savings are compared with. Default: sample.")
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.05,
     show_default=True,
     help="Loss of accuracy that still counts as equal.",
@@ -139,16 +155,15 @@ def bench(
 
     Example: ponder bench gsm8k --methods sample,chain_of_draft --limit 100
     """
-    from ponder.tasks import load_task
-
     models = engine_args(concurrency, **engine)
     table = catalogue(plugin)
     methods = build_methods(method_list, table, options)
     if max_cost is not None and price_spec is None:
         raise OptionError("--max-cost needs a price; add --price in=...,out=... (per million tokens)")
+    _check_comparisons(methods, baseline, beside)
     heat = temperature if temperature is not None else (0.7 if seeds > 1 else 0.0)
     args = BenchArgs(
-        tasks=[load_task(spec, seed=task_seed) for spec in split_specs(tasks)],
+        tasks=_load_tasks(tasks, task_seed),
         methods=methods,
         table=table,
         models=models,
@@ -175,6 +190,26 @@ def bench(
         raise SystemExit(1)
 
 
+def _load_tasks(listed: str, seed: int) -> list[Task]:
+    """Return the tasks of a list. Raises `OptionError` for an empty one, and for one that names a task twice."""
+    from ponder.tasks import load_task
+
+    specs = split_specs(listed)
+    if not specs:
+        raise OptionError("no task is named; `ponder tasks` lists them")
+    repeated = next((spec for spec in specs if specs.count(spec) > 1), None)
+    if repeated is not None:
+        raise OptionError(f"{repeated} is in the list of tasks twice; name each once, and ask for more with --seeds")
+    return [load_task(spec, seed=seed) for spec in specs]
+
+
+def _check_comparisons(methods: dict[str, Method], baseline: str | None, beside: tuple[Path, ...]) -> None:
+    """Refuse a comparison with what is not there before the run, not after it."""
+    pick_baseline(list(methods), baseline)
+    for path in folders(beside):
+        Store(path, write=False).close()
+
+
 def _run(args: BenchArgs, store: Store) -> Outcome:
     """Run until done, or until Ctrl-C: what is finished is kept either way."""
     outcome = Outcome()
@@ -192,7 +227,7 @@ async def _bench(args: BenchArgs, store: Store, outcome: Outcome) -> Outcome:
 
     err = console(stderr=True)
     async with args.models.open() as (engines, main):
-        err.print(main.notice, style="dim")
+        err.print(main.notice, style="dim", markup=False)
         plan = Plan(
             tasks=args.tasks,
             methods=args.methods,
@@ -207,6 +242,9 @@ async def _bench(args: BenchArgs, store: Store, outcome: Outcome) -> Outcome:
             seconds=args.seconds,
         )
         counts = plan.count()
+        for name, count in counts.items():
+            if not count:
+                raise DataError(f"{name} holds no question; name a task that has some")
         names = {name: one.name for name, one in engines.items() if name != "main"}
         identity = Identity(main.engine.name, names, sampling_config(args.sampling), args.seconds, main.weak)
         prepare(store, identity, args.methods, args.table)

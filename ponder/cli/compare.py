@@ -11,6 +11,7 @@ from ponder.bench.prices import read_price
 from ponder.bench.results import SCHEMA
 from ponder.cli.finish import saving_sentence
 from ponder.cli.output import console, print_json, results_table
+from ponder.cli.ranges import Finite
 
 
 @click.command()
@@ -20,7 +21,7 @@ from ponder.cli.output import console, print_json, results_table
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.05,
     show_default=True,
     help="Loss of accuracy that still counts as equal.",
@@ -43,4 +44,4 @@ def compare(runs: tuple[Path, ...], baseline: str | None, margin: float, price_s
     for row in rows:
         line = saving_sentence(row)
         if line:
-            out.print(line)
+            out.print(line, markup=False)

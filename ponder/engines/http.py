@@ -51,8 +51,8 @@ def as_text(value: object) -> str:
 
 
 def as_count(value: object) -> int | None:
-    """Return a JSON number of things, or None for anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """Return a JSON number of things, or None for anything else, and for a number that no server can mean."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**40 else None
 
 
 class Client:
@@ -63,8 +63,12 @@ class Client:
     """
 
     def __init__(self, base: str, *, key_env: str | None = None, timeouts: Timeouts | None = None) -> None:
-        parts = urlsplit(base)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(base)
+            sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # brackets that do not match, or a port that is none
+            sound = None
+        if not sound or not parts.hostname:
             raise OptionError(f"{base!r} is no server address; it must look like http://127.0.0.1:8000/v1")
         if parts.username or parts.password:
             raise OptionError(
@@ -282,7 +286,7 @@ class EventStream:
             return None
         try:
             event = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             event = None
         if not isinstance(event, dict):
             start = data[:60].decode("utf-8", "replace")
@@ -379,5 +383,5 @@ def _read_key(key_env: str | None) -> str | None:
 
 
 def _line(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= 200 else line[:199] + "…"

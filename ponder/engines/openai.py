@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, cast
-from urllib.parse import urlsplit
 
 from ponder.core.engine import Cap, Chunk, Sampling, Think
 from ponder.core.errors import EngineError, Unsupported
@@ -49,7 +48,7 @@ class OpenAIEngine:
         timeouts: Timeouts | None = None,
     ) -> None:
         base = url.rstrip("/")
-        if not urlsplit(base).path:
+        if re.fullmatch(r"\w+://[^/?#]*", base):
             base += "/v1"
         check_dialect(dialect)
         template = ChatTemplate.load(chat_template) if chat_template is not None else None

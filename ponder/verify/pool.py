@@ -105,7 +105,12 @@ class _Worker:
     async def load(self, request: bytes, seconds: float) -> Reply:
         """Send a request, to a new process if there is none, and return its first reply."""
         if self._process is None:
-            self._process = await _start()
+            starting = asyncio.ensure_future(_start())
+            try:
+                self._process = await asyncio.shield(starting)
+            except asyncio.CancelledError:  # A process that is half started can be ended once it is there.
+                self._process = await starting
+                raise
         pipe = self._process.stdin
         assert pipe is not None
         pipe.write(request)

@@ -91,6 +91,8 @@ def with_sample(**fields: object) -> dict[str, object]:
         (with_sample(correct="yes"), r"line 2, sample 1: correct = 'yes' must be true or false"),
         (with_sample(score=7), r"line 2, sample 1: score = 7.0 must be in 0 to 1"),
         (with_sample(reward="high"), r"line 2, sample 1: reward = 'high' must be a number"),
+        (with_sample(reward=10**400), r"line 2, sample 1: reward = 10+ must be a number"),
+        ('{"id": "b", "samples": [{"text": "x", "reward": ' + "9" * 5000 + "}]}", r"line 2 is not JSON"),
         (with_sample(tokens=-1), r"line 2, sample 1: tokens = -1 must be a whole number from 0"),
         (with_sample(tokens=2.5), r"line 2, sample 1: tokens = 2.5 must be a whole number from 0"),
         (with_sample(probes={}), r"line 2, sample 1: probes must be a list"),

@@ -79,6 +79,7 @@ async def test_the_server_may_say_that_a_retry_is_useless() -> None:
         (Fault("error", at=0, body='{"error": {"message": "too long", "code": 400}}'), False, "too long"),
         (Fault("error", at=0, body='{"error": "gone"}'), True, "error: gone"),
         (Fault("raw", at=1, body="data: 17\n\n"), True, "not JSON: '17'"),
+        (Fault("raw", at=1, body="data: " + "[" * 100_000 + "\n\n"), True, "not JSON"),
         (Fault("raw", at=1, body='data: {"choices": [[]]}\n\n'), True, "without a finish"),
         (Fault("html"), False, "did not stream on /chat/completions but sent text/html"),
         (Fault("json"), False, "did not stream"),
@@ -134,7 +135,18 @@ async def test_an_unknown_host_name() -> None:
         await OpenAIEngine("http://no-such-host.invalid:1/v1", "toy").__aenter__()
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://x/v1", "http://", "", "http://user:pass@host/v1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000",
+        "ftp://x/v1",
+        "http://",
+        "",
+        "http://user:pass@host/v1",
+        "http://host:99999/v1",
+        "http://[::1/v1",
+    ],
+)
 def test_a_bad_address(url: str) -> None:
     with pytest.raises(OptionError, match="address"):
         OpenAIEngine(url, "toy")

@@ -7,11 +7,13 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ponder.bench.prices import Price
 from ponder.bench.store import Key, Record, Store
 from ponder.core.engine import Channel, Engine, Sampling
 from ponder.core.errors import EngineError, PonderError
+from ponder.core.gather import gather
 from ponder.core.judge import Item, Task, Verdict
 from ponder.core.method import Method, Solution, check
 from ponder.core.run import Call, Purse, Run, Trace, derive_seed
@@ -25,7 +27,7 @@ PATIENCE = 10
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. Questions come first, methods second: wherever a run stops, the methods have seen the same ones."""
+    """What to run."""
 
     tasks: Sequence[Task]
     methods: Mapping[str, Method]
@@ -45,12 +47,18 @@ class Plan:
     """For each attempt; what is not done by then is cut, and counted as truncated."""
 
     def jobs(self) -> Iterator[Job]:
-        """Yield every attempt that the plan asks for, in order."""
+        """Yield every attempt that the plan asks for, in order.
+
+        A few questions go through one method after the other, so that a method finds the question in the engine's prefix
+        cache, read for the method before it, and wherever a run stops, the methods have seen almost the same ones.
+        """
         for task in self.tasks:
-            for item in task.items(self.limit):
+            items = task.items(self.limit)
+            while block := list(islice(items, self.concurrency)):
                 for seed in range(self.seeds):
                     for label in self.methods:
-                        yield Job(task, item, seed, label)
+                        for item in block:
+                            yield Job(task, item, seed, label)
 
     def count(self) -> dict[str, int]:
         """Return how many questions each task gives; reads all of them, so that bad data shows before any token."""
@@ -127,9 +135,9 @@ async def run_plan(
     state = _State(plan.jobs(), outcome, Purse(plan.max_tokens_total, spent), earlier)
     started = time.monotonic()
     async with VerifierPool() as pool:
-        workers = [_worker(plan, store, state, pool, on_done) for _ in range(plan.concurrency)]
         try:
-            await asyncio.gather(*workers)
+            # Unlike asyncio's, this one waits for all that it cancels: none may ask a pool that is closed.
+            await gather(_worker(plan, store, state, pool, on_done) for _ in range(plan.concurrency))
         finally:
             outcome.tokens = state.purse.spent - spent
             outcome.seconds = time.monotonic() - started

@@ -101,16 +101,15 @@ class _Worker:
 
     def __init__(self) -> None:
         self._process: Process | None = None
+        self._starting: asyncio.Future[Process] | None = None
 
     async def load(self, request: bytes, seconds: float) -> Reply:
         """Send a request, to a new process if there is none, and return its first reply."""
         if self._process is None:
-            starting = asyncio.ensure_future(_start())
-            try:
-                self._process = await asyncio.shield(starting)
-            except asyncio.CancelledError:  # A process that is half started can be ended once it is there.
-                self._process = await starting
-                raise
+            # Cancelling a start would lose a process that is half there: `end` waits for it.
+            self._starting = self._starting or asyncio.ensure_future(_start())
+            self._process = await asyncio.shield(self._starting)
+            self._starting = None
         pipe = self._process.stdin
         assert pipe is not None
         pipe.write(request)
@@ -128,6 +127,9 @@ class _Worker:
 
     async def end(self) -> None:
         """End the process and take its exit code, so that nothing is left behind."""
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            self._process = await starting
         process, self._process = self._process, None
         if process is None:
             return

@@ -13,6 +13,7 @@ import pytest
 from ponder.core.errors import PonderError
 from ponder.core.judge import Reference, Verdict
 from ponder.verify import Base, Math, Number, VerifierPool
+from ponder.verify.pool import _Worker
 
 
 @pytest.fixture
@@ -170,3 +171,14 @@ async def test_a_verifier_that_cannot_be_loaded_or_sent_is_an_error(verifiers: o
 def test_a_pool_needs_a_worker() -> None:
     with pytest.raises(PonderError, match=r"at least one worker"):
         VerifierPool(workers=0)
+
+
+async def test_a_process_that_is_left_while_it_starts_is_ended() -> None:
+    worker = _Worker()
+    loading = asyncio.ensure_future(worker.load(b"", 60))
+    await asyncio.sleep(0)
+    starting = worker._starting
+    assert starting is not None
+    loading.cancel()
+    await worker.end()
+    assert starting.result().returncode is not None

@@ -54,11 +54,15 @@ class Plan:
         """
         for task in self.tasks:
             items = task.items(self.limit)
-            while block := list(islice(items, self.concurrency)):
+            while True:
+                block, error = _take(items, self.concurrency)
                 for seed in range(self.seeds):
                     for label in self.methods:
-                        for item in block:
-                            yield Job(task, item, seed, label)
+                        yield from (Job(task, item, seed, label) for item in block)
+                if error is not None:
+                    raise error
+                if not block:
+                    break
 
     def count(self) -> dict[str, int]:
         """Return how many questions each task gives; reads all of them, so that bad data shows before any token."""
@@ -78,6 +82,16 @@ class Job:
     def key(self) -> Key:
         """Its place in the store."""
         return Key(self.task.name, self.label, self.seed, self.item.problem.id)
+
+
+def _take(items: Iterator[Item], count: int) -> tuple[list[Item], PonderError | None]:
+    """Return the next items, and what is wrong with the one after them, if its data is broken."""
+    block: list[Item] = []
+    try:
+        block.extend(islice(items, count))
+    except PonderError as error:
+        return block, error
+    return block, None
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from ponder.methods.vote.self_consistency import SelfConsistency
 VARIANTS: dict[str, Method] = {
     "sample": Sample(cot=True),
     "no_thinking": NoThinking(),
-    "concise_cot": ConciseCoT(words=45, inner=SelfConsistency(n=2)),
+    "concise_cot": ConciseCoT(words=45, cot=False, inner=SelfConsistency(n=2)),
     "chain_of_draft": ChainOfDraft(words=3, shots=2, separator=True, inner=NoThinking()),
     "self_consistency": SelfConsistency(n=3, temperature=0.9, inner=ChainOfDraft(words=7)),
 }

@@ -22,6 +22,8 @@ class ConciseCoT:
     """Ask for at most so many words instead of asking for conciseness."""
     inner: Method = field(default_factory=lambda: Sample(cot=False))
     """Answers the question once the line is added."""
+    cot: bool | None = None
+    """Ask for step-by-step reasoning as well; by default only where the model does not think by itself."""
 
     def __post_init__(self) -> None:
         require(self.words is None or self.words >= 1, self, "words", self.words, "at least 1")
@@ -35,6 +37,7 @@ class ConciseCoT:
         asked = problem.question
         line = BE_CONCISE.to(asked) if self.words is None else WORD_LIMIT.to(asked, self.words)
         # The same prompt as plain reasoning but for the line: a model that thinks by itself is not told to think.
-        instruction = line if run.engine.think else f"{STEP_BY_STEP.to(asked)}\n{line}"
+        cot = self.cot if self.cot is not None else not run.engine.think
+        instruction = f"{STEP_BY_STEP.to(asked)}\n{line}" if cot else line
         prompt = Prompt.of(problem, instruction)
         return await self.inner.solve(replace(problem, messages=prompt.messages), run)

@@ -74,3 +74,17 @@ def test_needs_are_those_of_the_inner_method() -> None:
 def test_a_limit_below_one_word_is_refused(words: int) -> None:
     with pytest.raises(OptionError, match=f"ConciseCoT: words = {words} is out of range; it must be at least 1"):
         ConciseCoT(words=words)
+
+
+@pytest.mark.parametrize(
+    ("cot", "think", "said"),
+    [
+        (None, Think(), "Think step by step before answering.\nBe concise."),
+        (None, THINKS, "Be concise."),
+        (True, THINKS, "Think step by step before answering.\nBe concise."),
+        (False, Think(), "Be concise."),
+    ],
+)
+async def test_step_by_step_is_asked_for_where_it_is_wanted(cot: bool | None, think: Think, said: str) -> None:
+    text = (await asked(ConciseCoT(cot=cot), Problem.of("What is 12 + 30?"), think)).messages[0].text
+    assert text == f"What is 12 + 30?\n\n{said}"

@@ -49,8 +49,8 @@ class Plan:
     def jobs(self) -> Iterator[Job]:
         """Yield every attempt that the plan asks for, in order.
 
-        A few questions go through one method after the other, so that a method finds the question in the engine's prefix
-        cache, read for the method before it, and wherever a run stops, the methods have seen almost the same ones.
+        A few questions at a time go through one method after the other: the later methods find them in the engine's
+        prefix cache, and wherever a run stops, the methods have seen almost the same questions.
         """
         for task in self.tasks:
             items = task.items(self.limit)

@@ -83,10 +83,17 @@ class Store:
             mode = "rwc" if write else "ro"
             self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
             if write:
+                self._refuse_strangers()
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
                 self._db.executescript(SCHEMA)
             self._check_version(write)
+
+    def _refuse_strangers(self) -> None:
+        """Leave another program's database alone."""
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and not {"meta", "attempt"} <= tables:
+            raise DataError(f"{self.path} is a database of another program; choose another folder with --out")
 
     def _check_version(self, write: bool) -> None:
         found = self.meta("version")

@@ -111,6 +111,8 @@ async def _ask(
         return
     screen.finish(solution)
     _print_bill(run.trace, solution)
+    if not solution.answer.strip() and solution.finish in ("length", "budget", "deadline"):
+        raise SystemExit(1)  # no answer at all is no success
 
 
 class _Screen:

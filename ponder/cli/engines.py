@@ -91,6 +91,8 @@ class EngineArgs:
                 name, sign, spec = text.partition("=")
                 if not sign or not name or not spec:
                     raise OptionError(f"--engine {text!r} must have the form NAME=MODEL, such as strong=URL#NAME")
+                if name in engines:
+                    raise OptionError(f"--engine {text!r}: there is an engine named {name!r} already; name each once")
                 engines[name] = (await stack.enter_async_context(open_engine(spec, self.options))).engine
             yield engines, main
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ponder.bench.prices import Price
@@ -12,6 +13,7 @@ from ponder.bench.session import folders
 from ponder.bench.store import Store
 from ponder.bench.summary import Row
 from ponder.cli.output import console, interval, percent, print_json, results_table
+from ponder.core.errors import PonderError
 
 
 def finish_run(
@@ -32,6 +34,7 @@ def finish_run(
     found = read_arms(store, info, only)
     arms = found if tasks is None else {task: found[task] for task in tasks if task in found}
     rows = rows_of(arms, baseline=baseline, margin=margin, price=price)
+    rows = _with_efficiency(store, rows)
     others = [row for path in folders(beside) for row in _rows_beside(path, list(arms), margin, price)]
     export_jsonl(store, info.folder / "attempts.jsonl")
     page = _write_report(store, info, outcome, [*rows, *others]) if report and rows else None
@@ -117,6 +120,20 @@ def run_json(info: RunInfo, outcome: Outcome | None, rows: Sequence[Row]) -> dic
             "tokens": outcome.tokens,
         }
     return {"run": run, "rows": [row.to_json() for row in rows]}
+
+
+def _with_efficiency(store: Store, rows: list[Row]) -> list[Row]:
+    """Add what needs the stored replies, for runs that are not too large to read them all."""
+    from ponder.bench.efficiency import MOST, with_efficiency
+    from ponder.tasks import load_task
+
+    if sum(row.attempts for row in rows) > MOST:
+        return rows
+    verifiers = {}
+    for task in dict.fromkeys(row.task for row in rows):
+        with suppress(PonderError):  # a task of the user's own file may be gone by now
+            verifiers[task] = load_task(task).verifier
+    return with_efficiency(rows, store.records(traces=True), verifiers)
 
 
 def _rows_beside(path: Path, tasks: list[str], margin: float, price: Price | None) -> list[Row]:

@@ -38,7 +38,9 @@ def report(
 ) -> None:
     """Print RUN's table again and write its report.html, plots and attempts.jsonl."""
     with Store(folders([run])[0], write=False) as store:
+        info = RunInfo.read(store)
+        price = read_price(price_spec, info.model) if price_spec else None
         finish_run(
-            store, RunInfo.read(store), None, only=None, tasks=None, baseline=baseline, margin=margin,
-            price=read_price(price_spec) if price_spec else None, beside=beside, report=True, as_json=as_json,
+            store, info, None, only=None, tasks=None, baseline=baseline, margin=margin,
+            price=price, beside=beside, report=True, as_json=as_json,
         )  # fmt: skip

@@ -150,3 +150,15 @@ def test_one_file_holds_the_run(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "run.sqlite") as db:
         assert db.execute("SELECT COUNT(*) FROM attempt").fetchone() == (1,)
     db.close()
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "run.sqlite")
+    db.execute("CREATE TABLE theirs (x)")
+    db.commit()
+    db.close()
+    with pytest.raises(DataError, match="of another program"):
+        Store(tmp_path / "run.sqlite")
+    db = sqlite3.connect(tmp_path / "run.sqlite")
+    assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+    db.close()

@@ -43,7 +43,7 @@ def test_a_method_that_shows_nothing_still_prints_its_answer(ponder: Command) ->
 
 def test_a_budget_cuts_and_says_so(ponder: Command) -> None:
     ran = ponder("ask", "2+3=?", "--model", "echo", "--budget", "3")
-    assert ran.code == 0
+    assert ran.code == 1, "no answer at all is no success"
     assert "3 tokens" in ran.err
     assert "cut by budget" in ran.err
 

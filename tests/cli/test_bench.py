@@ -41,6 +41,8 @@ def test_the_json_has_the_documented_shape(ponder: Command) -> None:
         assert row["pass_at"]["1"] == row["accuracy"]
     base, short = found["rows"]
     assert short["saving"] == pytest.approx(1 - short["tokens"] / base["tokens"])
+    assert short["compression_ratio"] == pytest.approx(1 - short["saving"])
+    assert 0 <= base["outcome_efficiency"] <= 1
     low, high = short["saving_interval"]
     assert low <= short["saving"] <= high
 

@@ -208,7 +208,7 @@ def test_a_key_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_numbers_that_json_cannot_say() -> None:
     async with FakeServer("plain") as server, OpenAIEngine(server.url) as engine:
         with pytest.raises(OptionError, match="finite number"):
-            async with engine.stream(ASK, Sampling(temperature=float("nan"))):
+            async with engine.stream(ASK, Sampling(logit_bias=((1, float("nan")),))):
                 pass
     assert server.generations == 0
 

@@ -13,6 +13,9 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.methods.vote.sample import Sample
 
+MOST = 10_000
+"""Samples: each is a task of its own, so a slip of the keyboard must not ask for a million."""
+
 
 @dataclass(frozen=True)
 class SelfConsistency:
@@ -26,7 +29,7 @@ class SelfConsistency:
     """Of the samples. By default the run's own, or 0.7 for several samples of a greedy run: equal ones cannot vote."""
 
     def __post_init__(self) -> None:
-        require(self.n >= 1, self, "n", self.n, "at least 1")
+        require(1 <= self.n <= MOST, self, "n", self.n, f"1 to {MOST:,}")
         warm = self.temperature is None or self.temperature >= 0
         require(warm, self, "temperature", self.temperature, "at least 0")
 

@@ -134,8 +134,10 @@ async def test_votes_may_be_nested_and_every_sample_is_another_one() -> None:
 
 
 def test_at_least_one_sample_is_needed() -> None:
-    with pytest.raises(OptionError, match="SelfConsistency: n = 0 is out of range; it must be at least 1"):
+    with pytest.raises(OptionError, match="SelfConsistency: n = 0 is out of range; it must be 1 to 10,000"):
         SelfConsistency(n=0)
+    with pytest.raises(OptionError, match="out of range"):
+        SelfConsistency(n=10**20)
 
 
 @pytest.mark.parametrize(

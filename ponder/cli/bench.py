@@ -27,6 +27,7 @@ from ponder.bench.specs import build_methods, split_specs
 from ponder.bench.store import Store
 from ponder.cli.engines import EngineArgs, EngineKwargs, engine_args, engine_options
 from ponder.cli.finish import finish_run
+from ponder.cli.options import baseline_option, beside_option, json_option, margin_option, plugin_option, price_option
 from ponder.cli.output import console
 from ponder.cli.progress import BenchProgress
 from ponder.cli.ranges import AT_ONCE, MOST, Finite
@@ -85,42 +86,19 @@ class BenchArgs:
 )
 @click.option("--max-tokens-total", type=click.IntRange(1), help="Stop before the run generates more than this.")
 @click.option("--max-cost", type=Finite(0), help="Stop before the run costs more; needs --price.")
-@click.option(
-    "--price",
-    "price_spec",
-    metavar="PRICE",
-    help="Per million tokens: in=0.15,cached=0.07,out=0.60, or a TOML table of models.",
-)
-@click.option("--baseline", metavar="METHOD", help="What savings are compared with. Default: sample.")
-@click.option(
-    "--margin",
-    type=Finite(0, 1),
-    default=0.05,
-    show_default=True,
-    help="Loss of accuracy that still counts as equal.",
-)
-@click.option(
-    "--beside",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="A run of another model to put beside this one.",
-)
+@price_option
+@baseline_option
+@margin_option
+@beside_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Folder of the run; a run that is there goes on. Default: runs/TASK-MODEL.",
 )
-@click.option(
-    "--plugin",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Python file with METHODS = {name: class}.",
-)
+@plugin_option
 @click.option("--report/--no-report", default=True, help="Write report.html and plots.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
+@json_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def bench(
     tasks: str,

@@ -10,8 +10,8 @@ from ponder.bench.compare import compare_runs
 from ponder.bench.prices import read_price
 from ponder.bench.results import SCHEMA
 from ponder.cli.finish import saving_sentence
+from ponder.cli.options import json_option, margin_option, price_option
 from ponder.cli.output import console, print_json, results_table
-from ponder.cli.ranges import Finite
 
 
 @click.command()
@@ -19,15 +19,9 @@ from ponder.cli.ranges import Finite
 @click.option(
     "--baseline", metavar="METHOD", help="Of the first run; what the others are compared with. Default: sample."
 )
-@click.option(
-    "--margin",
-    type=Finite(0, 1),
-    default=0.05,
-    show_default=True,
-    help="Loss of accuracy that still counts as equal.",
-)
-@click.option("--price", "price_spec", metavar="PRICE", help="Per million tokens: in=0.15,cached=0.07,out=0.60.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
+@margin_option
+@price_option
+@json_option
 def compare(runs: tuple[Path, ...], baseline: str | None, margin: float, price_spec: str | None, as_json: bool) -> None:
     """Compare every method of every RUN with the baseline of the first, question by question.
 

@@ -10,6 +10,7 @@ from typing import Unpack
 import click
 
 from ponder.cli.engines import EngineArgs, EngineKwargs, engine_args, engine_options
+from ponder.cli.options import json_option, plugin_option
 from ponder.cli.output import console, print_json
 from ponder.core.engine import Engine
 from ponder.core.errors import Unsupported
@@ -21,14 +22,8 @@ from ponder.pages import Description, describe, page
 @click.command()
 @click.argument("name", required=False)
 @engine_options
-@click.option(
-    "--plugin",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Python file with METHODS = {name: class}.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list and nothing else.")
+@plugin_option
+@json_option
 def methods(name: str | None, plugin: tuple[Path, ...], as_json: bool, **engine: Unpack[EngineKwargs]) -> None:
     """List the methods; with NAME, print its page; with --model, say what works on that model."""
     table = catalogue(plugin)

@@ -8,8 +8,9 @@ from typing import Literal
 
 import click
 
+from ponder.cli.options import baseline_option, json_option, margin_option, plugin_option
 from ponder.cli.output import console, percent, print_json, results_table
-from ponder.cli.ranges import MOST, Finite
+from ponder.cli.ranges import MOST
 
 
 @click.command()
@@ -40,22 +41,10 @@ from ponder.cli.ranges import MOST, Finite
     "--disagreements", is_flag=True, help="List every sample that the source and our verifier grade otherwise."
 )
 @click.option("--limit", type=click.IntRange(1, MOST), help="Problems to read.")
-@click.option("--baseline", metavar="METHOD", help="What savings are compared with. Default: sample.")
-@click.option(
-    "--margin",
-    type=Finite(0, 1),
-    default=0.05,
-    show_default=True,
-    help="Loss of accuracy that still counts as equal.",
-)
-@click.option(
-    "--plugin",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Python file with METHODS = {name: class}.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
+@baseline_option
+@margin_option
+@plugin_option
+@json_option
 def replay(
     traces: Path,
     method_list: str,

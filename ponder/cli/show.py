@@ -10,6 +10,7 @@ import click
 
 from ponder.bench.session import folders
 from ponder.bench.store import Record, Store
+from ponder.cli.options import json_option
 from ponder.cli.output import console, print_json
 from ponder.core.errors import DataError
 
@@ -20,7 +21,7 @@ STYLES = {"think": "dim", "answer": "default", "probe": "magenta", "draft": "blu
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("question")
 @click.option("--method", metavar="METHOD", help="Only this method.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list and nothing else.")
+@json_option
 def show(run: Path, question: str, method: str | None, as_json: bool) -> None:
     """Print what every method wrote about QUESTION (its id) in RUN."""
     with Store(folders([run])[0], write=False) as store:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from ponder.cli.options import json_option
 from ponder.cli.output import console, print_json
 from ponder.core.errors import OptionError
 
@@ -23,7 +24,7 @@ def tape() -> None:
 
 @tape.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
+@json_option
 def info(file: Path, as_json: bool) -> None:
     """Say what FILE holds: the engine, calls, tokens, from when to when."""
     from ponder.engines import tape_store
@@ -44,7 +45,7 @@ def info(file: Path, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--older-than", metavar="AGE", help="Only calls recorded longer ago than this: 30d, 12h, 2w ...")
 @click.option("--all", "everything", is_flag=True, help="All calls.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
+@json_option
 def purge(file: Path, older_than: str | None, everything: bool, as_json: bool) -> None:
     """Delete calls from FILE for good: they are overwritten, and the file shrinks."""
     from ponder.engines import tape_store

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from ponder.cli.options import json_option
 from ponder.cli.output import console, print_json
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list and nothing else.")
+@json_option
 def tasks(as_json: bool) -> None:
     """List the benchmarks. Options follow a colon, as in arithmetic:level=3,language=zh."""
     from rich.table import Table

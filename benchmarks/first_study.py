@@ -1,4 +1,4 @@
-"""The first study: four ways to reason on 500 questions of GSM8K, and a vote on 100, with one small model.
+"""The first study: four ways to reason on 500 questions of GSM8K, and a vote on 50, with one small model.
 
 Runs `ponder bench` into a folder (resumable: start the same command again). With `--write` the study's page and the
 result tables of the methods' pages are written from nothing but that run; `--check` compares them and runs nothing.
@@ -19,7 +19,7 @@ from ponder.cli.output import interval, percent
 
 ROOT = Path(__file__).resolve().parent.parent
 TASK, NEW_TOKENS, MARGIN = "gsm8k", 512, 0.05
-PARTS = (("sample,concise_cot,chain_of_draft,no_thinking", 500), ("sample,self_consistency:n=4", 100))
+PARTS = (("sample,concise_cot,chain_of_draft,no_thinking", 500), ("sample,self_consistency:n=4", 50))
 """Methods, and how many questions they get."""
 DOCS = ROOT / "docs"
 STUDY = DOCS / "studies" / "first"

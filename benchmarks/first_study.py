@@ -25,8 +25,8 @@ STUDY = DOCS / "studies" / "first"
 RESULTS, SHORT = "results", "study"
 """The names of the marks between which pages show the study."""
 HEADS = {
-    "README.md": "method | accuracy | tokens a question | saved, 95 % | accuracy change in points, 95 %",
-    "README.zh.md": "方法 | 正确率 | 每题词元数 | 节省（95 % 区间） | 正确率变化（百分点，95 % 区间）",
+    "README.md": "method | accuracy | tokens a question | saved, with its interval | accuracy change in points",
+    "README.zh.md": "方法 | 正确率 | 每题词元数 | 节省（含区间） | 正确率变化（百分点）",
 }
 
 
@@ -104,10 +104,9 @@ def method_results(rows: list[Row], row: Row) -> str:
     """Return what a method's own page shows: its line beside the baseline's, and the command."""
     base = next(other for other in rows if other.label == row.baseline)
     shown = tables([base] if row is base else [base, row])
-    command = "python benchmarks/first_study.py"
-    return (
-        f"Qwen2.5-Coder-0.5B-Instruct on {TASK}, from the [first study](../studies/first.md) (`{command}`):\n\n{shown}"
-    )
+    command = f"ponder bench {TASK} --methods {METHODS} --limit {QUESTIONS} --max-tokens {NEW_TOKENS}"
+    source = "Qwen2.5-Coder-0.5B-Instruct, from the [first study](../studies/first.md)"
+    return f"{source}:\n\n```sh\n{command}\n```\n\n{shown}"
 
 
 def pages(rows: list[Row]) -> dict[Path, str]:

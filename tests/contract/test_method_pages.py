@@ -53,4 +53,4 @@ def test_a_page_names_every_paper_that_the_source_names(name: str) -> None:
 def test_results_stand_between_marks_with_the_command_that_made_them(name: str) -> None:
     found = RESULTS.search(sections(name)["Result"])
     assert found is not None
-    assert re.search(r"^ponder bench .*\b(sample|" + name + r")\b", found[1], re.MULTILINE)
+    assert re.search(r"^ponder (?:bench|replay) .*\b(sample|" + name + r")\b", found[1], re.MULTILINE)

@@ -378,7 +378,7 @@ def test_kill_9_loses_nothing_that_had_ended(tmp_path: Path) -> None:
             assert len(asyncio.run(read(replay, prompt, Sampling(seed=seed)))) == 51
     assert info(path).calls in (last + 1, last + 2)
     with closing(Recorder(Echo("word " * 50), path)) as recorder:
-        asyncio.run(read(recorder, prompt, Sampling(seed=-1)))
+        asyncio.run(read(recorder, prompt, Sampling(seed=2**31 - 1)))
     assert info(path).calls in (last + 2, last + 3)
 
 

@@ -89,6 +89,6 @@ def _label(config: dict[str, Value]) -> str:
 
 
 def _plain(value: Value) -> str:
-    return (
-        ",".join(map(_plain, value)) if isinstance(value, list) else str(value).lower() if value is True else str(value)
-    )
+    if isinstance(value, list):
+        return ",".join(map(_plain, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

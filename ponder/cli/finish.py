@@ -44,7 +44,10 @@ def finish_run(
         return
     out = console()
     if rows:
-        out.print(results_table([*rows, *others], info.model))
+        for task in dict.fromkeys(row.task for row in rows):
+            shown = [row for row in [*rows, *others] if row.task == task]
+            out.print(results_table(shown, f"{task} · {info.model}"))
+            out.print()
         for row in rows:
             line = saving_sentence(row)
             if line:

@@ -88,3 +88,8 @@ def test_labels_show_what_differs_from_the_default() -> None:
     assert label_of(ChainOfDraft(words=3), known) == "chain_of_draft(words=3)"
     nested = SelfConsistency(n=3, inner=ChainOfDraft(words=2))
     assert label_of(nested, known) == "self_consistency(n=3, inner=chain_of_draft(words=2))"
+
+
+def test_labels_write_truth_as_the_command_line_does() -> None:
+    (label,) = build_methods("sample:cot=false", catalogue())
+    assert label == "sample(cot=false)"

@@ -14,8 +14,8 @@ if [ -z "${MODEL:-}" ]; then
     fi
 fi
 
-# 288 new tokens, easy sums, and conciseness without step by step keep two cores within ten minutes; 24 replies at once are
+# 272 new tokens, easy sums, and conciseness without step by step keep two cores within ten minutes; 24 replies at once are
 # what two cores write fastest.
 exec $ponder bench gsm8k,svamp,arithmetic:level=1-2 --methods sample,concise_cot:cot=false,chain_of_draft,no_thinking \
-    --model "$MODEL" --limit "${LIMIT:-20}" --max-tokens 288 --max-tokens-total "${TOKENS:-25000}" \
+    --model "$MODEL" --limit "${LIMIT:-20}" --max-tokens 272 --max-tokens-total "${TOKENS:-25000}" \
     --slots 24 --context 1024 --out "runs/bench-$MODEL"

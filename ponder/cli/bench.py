@@ -156,16 +156,24 @@ def bench(
         seconds=seconds,
         quiet=quiet or as_json,
     )
+    outcome = _run_and_tell(args, baseline, margin, beside, report, as_json)
+    if outcome.failed or outcome.stopped:
+        raise SystemExit(1)
+
+
+def _run_and_tell(
+    args: BenchArgs, baseline: str | None, margin: float, beside: tuple[Path, ...], report: bool, as_json: bool
+) -> Outcome:
+    """Run, then print and write what came out."""
     with Store(args.folder / FILE) as store:
         outcome = _run(args, store)
         info = RunInfo.read(store)
         finish_run(
             store, info, outcome,
-            only=list(methods), tasks=[task.name for task in args.tasks], baseline=baseline, margin=margin,
+            only=list(args.methods), tasks=[task.name for task in args.tasks], baseline=baseline, margin=margin,
             price=args.price, beside=beside, report=report, as_json=as_json,
         )  # fmt: skip
-    if outcome.failed or outcome.stopped:
-        raise SystemExit(1)
+    return outcome
 
 
 def _load_tasks(listed: str, seed: int) -> list[Task]:

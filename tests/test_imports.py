@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "scorers": {"core", "text", "scorers"},
     "routers": {"core", "text", "routers"},
     "methods": {"core", "text", "methods"},
-    "train": {"core", "text", "verify", "train"},
+    "train": {"core", "text", "verify", "tasks", "train"},
     "shrink": {"core", "shrink"},
     "bench": {"core", "text", "engines", "verify", "tasks", "methods", "bench", "pages"},
     "serve": {"core", "text", "engines", "methods", "serve"},

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from ponder.core.errors import require
 from ponder.core.judge import Item, Reference
@@ -20,6 +20,14 @@ _LARGEST = (9, 20, 50, 99, 200, 500, 999, 2000, 5000, 9999)
 _FACTOR = (3, 5, 9, 12, 20, 30, 50, 99, 150, 250)
 """The largest factor or divisor of each level."""
 _LANGUAGES = ("en", "zh", "mix")
+
+
+class Operation(NamedTuple):
+    """One step from total to total: `kind` is add, sub, mul or div, and the operand stands `times` times for itself."""
+
+    kind: str
+    operand: int
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,10 @@ class Arithmetic:
 
     def items(self, limit: int | None = None) -> Iterator[Item]:
         """Yield questions; without a limit there is no end of them."""
+        return (question for question, _ in self.worked(limit))
+
+    def worked(self, limit: int | None = None) -> Iterator[tuple[Item, tuple[Operation, ...]]]:
+        """Yield the same questions, each with the operations that lead from 0 to its answer."""
         low, _, high = self.level.partition("-")
         levels = range(int(low), int(high or low) + 1)
         for index in islice(count(), limit):
@@ -57,56 +69,63 @@ class Arithmetic:
             language = ("en", "zh")[index // len(levels) % 2] if self.language == "mix" else self.language
             yield self._item(index, level, language)
 
-    def _item(self, index: int, level: int, language: str) -> Item:
+    def _item(self, index: int, level: int, language: str) -> tuple[Item, tuple[Operation, ...]]:
         draw = random.Random(f"arithmetic/{self.seed}/{level}/{language}/{index}")
         kind = draw.choice(("sum", "chain", "one_step", "two_step"))
         if kind in ("sum", "chain"):
-            question, answer = _expression(draw, level, 2 if kind == "sum" else 2 + (level + 1) // 2, language)
+            question, work = _expression(draw, level, 2 if kind == "sum" else 2 + (level + 1) // 2, language)
         else:
-            question, answer = _story(draw, level, 1 if kind == "one_step" else 2, language)
-        return item(
+            question, work = _story(draw, level, 1 if kind == "one_step" else 2, language)
+        asked = item(
             f"arithmetic-s{self.seed}-l{level}-{language}-{index}",
             question,
             FORMATS["number"][language],
-            Reference(str(answer)),
+            Reference(str(total(work))),
             self.verifier,
             {"level": str(level), "kind": kind, "language": language},
         )
+        return asked, work
 
 
-def _expression(draw: random.Random, level: int, terms: int, language: str) -> tuple[str, int]:
-    """Return a sum of terms, products among them from level 3 on, with its value."""
+def total(work: Iterable[Operation], start: int = 0) -> int:
+    """Return where the operations lead from `start`."""
+    for kind, operand, times in work:
+        value = operand * times
+        start = {"add": start + value, "sub": start - value, "mul": start * value, "div": start // value}[kind]
+    return start
+
+
+def _expression(draw: random.Random, level: int, terms: int, language: str) -> tuple[str, tuple[Operation, ...]]:
+    """Return a sum of terms, products among them from level 3 on, with its operations."""
     largest, factor = _LARGEST[level - 1], _FACTOR[level - 1]
-    text, total = "", 0
+    text, work = "", list[Operation]()
     for position in range(terms):
-        value = draw.randint(1, largest)
-        shown = str(value)
+        value, times = draw.randint(1, largest), 1
         if level >= 3 and draw.random() < 0.3:
             times = draw.randint(2, factor)
-            shown, value = f"{value} × {times}", value * times
-        sign = 1 if position == 0 else draw.choice((1, -1))
-        if level < 3 and total + sign * value < 0:
-            sign = 1
-        total += sign * value
-        text = shown if position == 0 else f"{text} {'+' if sign > 0 else '-'} {shown}"
-    return draw.choice(WORDS[language].asks).format(e=text), total
+        shown = str(value) if times == 1 else f"{value} × {times}"
+        kind = "add" if position == 0 else draw.choice(("add", "sub"))
+        if level < 3 and kind == "sub" and total(work) < value:
+            kind = "add"
+        work.append(Operation(kind, value, times))
+        text = shown if position == 0 else f"{text} {'+' if kind == 'add' else '-'} {shown}"
+    return draw.choice(WORDS[language].asks).format(e=text), tuple(work)
 
 
-def _story(draw: random.Random, level: int, steps: int, language: str) -> tuple[str, int]:
-    """Return a word problem of one or two steps, with its answer; no number in it is below 2."""
+def _story(draw: random.Random, level: int, steps: int, language: str) -> tuple[str, tuple[Operation, ...]]:
+    """Return a word problem of one or two steps, with its operations; no number in it is below 2."""
     words = WORDS[language]
     story = draw.choice([story for story in words.stories if len(story.steps) == steps])
     largest, factor = max(6, _LARGEST[level - 1]), _FACTOR[level - 1]
     start = draw.randint(5, largest)
-    operands: list[int] = []
-    total = start
+    work: list[Operation] = []
     for step in story.steps:
-        operand = draw.randint(2, max(2, factor if step in ("mul", "div") else min(largest, total - 2)))
+        now = total(work, start)
+        operand = draw.randint(2, max(2, factor if step in ("mul", "div") else min(largest, now - 2)))
         if step == "div":
-            start = total = total * operand
-        total = {"add": total + operand, "sub": total - operand, "mul": total * operand, "div": total // operand}[step]
-        operands.append(operand)
+            start *= operand
+        work.append(Operation(step, operand))
     name, other = draw.sample(words.names, 2)
-    first, second = operands[0], operands[-1]
+    first, second = work[0].operand, work[-1].operand
     text = story.text.format(n=name, m=other, t=draw.choice(words.things), a=start, b=first, c=second)
-    return text, total
+    return text, (Operation("add", start), *work)

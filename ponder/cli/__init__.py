@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "methods": "List the methods, or explain one.",
     "tasks": "List the benchmarks.",
     "model": "List, get and find models.",
+    "train": "Train a model on this machine.",
     "tape": "Inspect and purge recorded runs.",
     "completion": "Print the shell completion script.",
 }

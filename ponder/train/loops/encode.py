@@ -1,0 +1,60 @@
+"""Turns conversations into token ids: the model's own template renders the prompt, the last reply is what is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from ponder.core.errors import DataError
+from ponder.train.loops.messages import Conversation
+
+_MARK = "\u241f"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A row in tokens: the first `prompt` of `ids` are given, the rest is learnt."""
+
+    ids: tuple[int, ...]
+    prompt: int
+
+    @property
+    def completion(self) -> int:
+        """Number of tokens that are learnt, the one that ends the turn included."""
+        return len(self.ids) - self.prompt
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Conversation]) -> list[Encoded]:
+    """Return the rows in tokens. Raises `DataError` for a tokenizer without chat template or end of turn."""
+    if not tokenizer.chat_template:
+        raise DataError(f"{tokenizer.name_or_path} has no chat template; give one with --chat-template FILE")
+    end = end_of_turn(tokenizer)
+    prompts = [_render(tokenizer, row.messages[:-1], ask=True) for row in rows]
+    given = _ids(tokenizer, prompts)
+    learnt = _ids(tokenizer, [row.messages[-1][1] for row in rows])
+    return [Encoded((*p, *c, end), len(p)) for p, c in zip(given, learnt, strict=True)]
+
+
+def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id of the token that the template writes behind an assistant's message, else the end of text."""
+    rendered = _render(tokenizer, (("user", "?"), ("assistant", _MARK)), ask=False)
+    (behind,) = _ids(tokenizer, [rendered.rpartition(_MARK)[2]])
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    for id in behind:
+        if id in special:
+            return id
+    if tokenizer.eos_token_id is None:
+        raise DataError(f"{tokenizer.name_or_path} names no token that ends a turn; set eos_token in its tokenizer")
+    return int(tokenizer.eos_token_id)
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[tuple[str, str]], *, ask: bool) -> str:
+    said = [{"role": role, "content": content} for role, content in messages]
+    return str(tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=ask))
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    found: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    return found

@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import Self
 
 from ponder.core.engine import Cap, Chunk, Sampling, Think
-from ponder.core.errors import EngineError, Unsupported
+from ponder.core.errors import EngineError, OptionError, Unsupported
 from ponder.core.problem import Prompt
 from ponder.engines.llama_render import Renderer, response_format
 from ponder.engines.llama_server import Event, LlamaServer, ServerOptions, refusal
 from ponder.engines.llama_slots import Seat, Slots
-from ponder.engines.llama_wire import Decoder, check_sampling, request_body
+from ponder.engines.llama_wire import Decoder, check_sampling, request_body, scales_of
 
 
 def physical_cores() -> int:
@@ -39,7 +39,8 @@ def _read(path: str) -> str:
 class LlamaEngine:
     """One GGUF model: `async with LlamaEngine(path) as engine`. At most `slots` streams run; more wait their turn.
 
-    `context` is in tokens for each slot. `adapters` are (name, GGUF file) pairs that a call switches on by name.
+    `context` is in tokens for each slot. `adapters` are (name, GGUF file) pairs that a call switches on by name; around
+    the engine, `wrap.Adapted` switches them on for calls that name none.
     `check` looks for noise in the weights, for a file whose hash nobody has checked. Raises `DataError` for a file that
     cannot be loaded. A child that died is started anew by the next call.
     """
@@ -70,6 +71,9 @@ class LlamaEngine:
         self.server = LlamaServer(options)
         self._name = name or f"llama.cpp:{Path(path).stem}"
         self._adapters = tuple(adapter for adapter, _ in adapters)
+        twice = next((adapter for adapter in self._adapters if self._adapters.count(adapter) > 1), None)
+        if twice is not None:
+            raise OptionError(f"there are two adapters named {twice!r}; give each a name of its own")
         self._renderer = Renderer(self.server, think)
         self._slots = Slots(self.server, slots)
         self._starting = asyncio.Lock()
@@ -140,7 +144,7 @@ class LlamaEngine:
         rendered = await self._renderer.render(prompt)
         body = request_body(sampling, self._adapters, response_format(prompt))
         decoder = Decoder(self.think, prompt.prefill, rendered.opened)
-        async with self._slots.seat(rendered.ids) as seat:
+        async with self._slots.seat(rendered.ids, scales_of(sampling, self._adapters)) as seat:
             body.update(prompt=rendered.ids, id_slot=seat.slot)
             seat.generated = decoder.generated
             async with self.server.events("/completion", body) as events:

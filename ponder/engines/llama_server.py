@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
 from ponder.core.errors import DataError, EngineError, require
+from ponder.engines.llama_gguf import check_adapter, check_gguf
 
 if TYPE_CHECKING:
     import aiohttp
@@ -110,19 +111,6 @@ def _memory_folder() -> str | None:
     return str(shared) if shared.is_dir() and os.access(shared, os.W_OK) else None
 
 
-def check_gguf(path: Path) -> None:
-    """Raise `DataError` unless `path` begins like a GGUF file."""
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except FileNotFoundError:
-        raise DataError(f"there is no model file {path}; `ponder model list` shows models to get by name") from None
-    except OSError as error:
-        raise DataError(f"the model file {path} cannot be read ({error.strerror}); check its rights") from None
-    if magic != b"GGUF":
-        raise DataError(f"{path} is not a GGUF file (it begins with {magic!r}); convert the model or give another file")
-
-
 class LlamaServer:
     """One child process. `start()` before use; `alive` says whether it still runs; `close()` ends it.
 
@@ -159,7 +147,7 @@ class LlamaServer:
         """Load the model. Raises `DataError` or `EngineError` with llama.cpp's own reason."""
         check_gguf(self.options.model)
         for adapter in self.options.adapters:
-            check_gguf(adapter)
+            check_adapter(adapter, self.options.model)
         await self.close()
         try:
             await self._start()
@@ -304,6 +292,15 @@ class LlamaServer:
         pairs = (line.removeprefix("llamacpp:").split() for line in lines if line.startswith("llamacpp:"))
         return {name: float(value) for name, value in pairs}
 
+    async def set_adapters(self, slot: int, scales: Sequence[float]) -> None:
+        """Set the scales of an idle slot's adapters, for which it forgets its tokens; none is read or written.
+
+        llama.cpp sets them where a call begins, so this is a call that it then must refuse: its prompt is too long.
+        """
+        body = {"prompt": [0] * (2 * self.options.context), "id_slot": slot, "n_predict": 1, "lora": lora_field(scales)}
+        with contextlib.suppress(EngineError):
+            await self._ask("POST", "/completion", body)
+
     async def slot_action(self, slot: int, action: Literal["save", "restore"], file: str) -> None:
         """Save a slot's state to a file of the server's folder, or restore it."""
         await self._ask("POST", f"/slots/{slot}?action={action}", {"filename": file})
@@ -365,6 +362,11 @@ class LlamaServer:
             "ask again, and it is started anew",
             retry=True,
         )
+
+
+def lora_field(scales: Sequence[float]) -> list[dict[str, float]]:
+    """Return the field of a call that sets the scale of every adapter, in the order in which they were loaded."""
+    return [{"id": number, "scale": scale} for number, scale in enumerate(scales)]
 
 
 def _refusal(name: str, status: int, text: str) -> EngineError:

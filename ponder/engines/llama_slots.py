@@ -1,8 +1,8 @@
 """Which of llama.cpp's slots holds which tokens, so that a fork copies its prefix instead of reading it again.
 
-Every call is pinned to a slot of our choice: the one that already holds most of its prompt. Calls that arrive together
-and share a trunk get copies of it, saved and restored through files in memory. The server's own cache is not used: it
-guesses, and forgets a copy when it is used once.
+Every call is pinned to a slot of our choice: the one that already holds most of its prompt, read with the same
+adapters. Calls that arrive together and share a trunk get copies of it, saved and restored through files in memory.
+The server's own cache is not used: it guesses, and forgets a copy when it is used once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 from ponder.core.errors import EngineError
 from ponder.engines.llama_server import LlamaServer
@@ -21,11 +23,22 @@ _NEARLY = 16
 _COPIES_KEPT = 4
 
 
+Scales = tuple[float, ...]
+"""The scale of each adapter that is loaded."""
+
+
+class _State(NamedTuple):
+    """Tokens, and the adapters with which they were read. No scales: a slot that no call has used yet."""
+
+    ids: Sequence[int] = ()
+    scales: Scales | None = None
+
+
 @dataclass(slots=True, eq=False)
 class _Copy:
     """The saved state of a slot; `users` are calls that still mean to restore it."""
 
-    ids: Sequence[int]
+    state: _State
     file: str
     saved: asyncio.Task[bool]
     users: int = 0
@@ -39,6 +52,7 @@ class Seat:
     """
 
     ids: Sequence[int]
+    scales: Scales = ()
     slot: int = -1
     shared: int = 0
     copy: _Copy | None = None
@@ -61,13 +75,17 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     return low
 
 
+def _shared(seat: Seat, state: _State) -> int:
+    return common_prefix(seat.ids, state.ids) if seat.scales == state.scales else 0
+
+
 class Slots:
     """Hands out the slots of one server. `reread` counts prompt tokens that were read although a slot held them."""
 
     def __init__(self, server: LlamaServer, count: int) -> None:
         self._server = server
         self._turns = asyncio.Semaphore(count)
-        self._held: list[Sequence[int]] = [()] * count
+        self._held = [_State()] * count
         self._idle = list(range(count))
         self._waiting: list[Seat] = []
         self._copies: list[_Copy] = []
@@ -76,16 +94,16 @@ class Slots:
 
     def forget(self) -> None:
         """Note that the server has been started anew and holds nothing."""
-        self._held = [()] * len(self._held)
+        self._held = [_State()] * len(self._held)
         self._copies.clear()
         self._restarts += 1
 
     @asynccontextmanager
-    async def seat(self, ids: Sequence[int]) -> AsyncIterator[Seat]:
-        """Wait for a turn and yield a seat."""
+    async def seat(self, ids: Sequence[int], scales: Scales = ()) -> AsyncIterator[Seat]:
+        """Wait for a turn and yield a seat for a prompt that is read with adapters at these scales."""
         # A call that waits inside the server cannot be left at once, so all waiting is done here.
         async with self._turns:
-            seat = Seat(ids, server=self._restarts)
+            seat = Seat(ids, scales, server=self._restarts)
             self._waiting.append(seat)
             try:
                 await asyncio.sleep(_BURST_SECONDS)  # Forks of one trunk come together.
@@ -103,14 +121,18 @@ class Slots:
         if seat.copy:
             seat.copy.users -= 1
         if seat.server != self._restarts or (seat.copy and not seat.ready):
-            self._held[seat.slot] = ()
+            self._held[seat.slot] = _State()
         elif not seat.ready:
             pass  # Left before the server was asked: the slot holds what it held.
         elif seat.read < len(seat.ids):  # Left before the prompt was read.
-            self._held[seat.slot] = seat.ids[: max(seat.read, seat.shared)]
+            self._held[seat.slot] = _State(seat.ids[: max(seat.read, seat.shared)], self._scales_after(seat))
         else:
-            self._held[seat.slot] = (*seat.ids, *seat.generated)
+            self._held[seat.slot] = _State((*seat.ids, *seat.generated), seat.scales)
         self._idle.append(seat.slot)
+
+    def _scales_after(self, seat: Seat) -> Scales | None:
+        """Return the scales of a slot whose call was left early: unknown where they may not have been set yet."""
+        return seat.scales if seat.read or seat.copy or self._held[seat.slot].scales == seat.scales else None
 
     def _plan(self) -> None:
         """Give each waiting call a slot: sources of long prefixes first, then the ones that were idle longest."""
@@ -118,9 +140,11 @@ class Slots:
         groups: dict[int, list[Seat]] = {}
         rest: list[Seat] = []
         for seat in waiting:
-            seat.shared, slot = max((common_prefix(seat.ids, self._held[slot]), slot) for slot in self._idle)
-            kept = max(self._copies, key=lambda copy: common_prefix(seat.ids, copy.ids), default=None)
-            if kept and (found := common_prefix(seat.ids, kept.ids)) >= max(_WORTH_A_COPY, seat.shared + _NEARLY):
+            seat.shared, slot = max((_shared(seat, self._held[slot]), slot) for slot in self._idle)
+            found, kept = max(
+                ((_shared(seat, copy.state), copy) for copy in self._copies), key=itemgetter(0), default=(0, None)
+            )
+            if kept and found >= max(_WORTH_A_COPY, seat.shared + _NEARLY):
                 seat.shared, seat.copy = found, kept
                 kept.users += 1
             elif seat.shared >= _WORTH_A_COPY:
@@ -147,7 +171,7 @@ class Slots:
         seat.slot = slot
         self._idle.remove(slot)
         if seat.copy is None:
-            seat.shared = common_prefix(seat.ids, self._held[slot])
+            seat.shared = _shared(seat, self._held[slot])
 
     def _save(self, slot: int) -> _Copy:
         self._number += 1
@@ -177,6 +201,9 @@ class Slots:
             saved: bool = await asyncio.shield(seat.copy.saved)
             if saved:
                 with suppress(EngineError):
+                    if seat.scales and seat.scales != self._held[seat.slot].scales:
+                        # Else the call sets them, and the server then drops what was restored.
+                        await self._server.set_adapters(seat.slot, seat.scales)
                     await self._server.slot_action(seat.slot, "restore", seat.copy.file)
         seat.ready = True
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ponder.core.engine import Chunk, Logprob, Sampling, StreamFinish, Think, Usage
 from ponder.core.errors import OptionError, Unsupported
-from ponder.engines.llama_server import Event
+from ponder.engines.llama_server import Event, lora_field
 from ponder.text.think import Piece, ThinkSplitter
 
 _FIELDS = (
@@ -60,13 +60,14 @@ def check_sampling(sampling: Sampling, adapters: Sequence[str], vocabulary: int)
         need(math.isfinite(scale), "adapter scale", scale, "a finite number")
     if s.hidden:
         raise Unsupported("llama.cpp gives no hidden states; open the model with transformers (a folder as --model)")
+    if s.force:
+        raise Unsupported("llama.cpp scores no forced tokens; open the model with transformers (a folder as --model)")
 
 
 def request_body(
     sampling: Sampling, adapters: Sequence[str], response_format: Mapping[str, object]
 ) -> dict[str, object]:
     """Return every field that decides the result; llama.cpp's defaults are not ours, so none is left to it."""
-    scales = dict(sampling.adapters)
     body: dict[str, object] = {
         **_NEUTRAL,
         "temperature": sampling.temperature,
@@ -89,8 +90,14 @@ def request_body(
     }
     if adapters:
         # Without the field an adapter is applied in full, not left out.
-        body["lora"] = [{"id": number, "scale": scales.get(name, 0.0)} for number, name in enumerate(adapters)]
+        body["lora"] = lora_field(scales_of(sampling, adapters))
     return body
+
+
+def scales_of(sampling: Sampling, adapters: Sequence[str]) -> tuple[float, ...]:
+    """Return the scale of every adapter that is loaded; what a call does not name is off."""
+    named = dict(sampling.adapters)
+    return tuple(named.get(name, 0.0) for name in adapters)
 
 
 class Decoder:

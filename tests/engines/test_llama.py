@@ -323,6 +323,11 @@ async def test_a_missing_adapter_is_named(tmp_path: Path, tiny_path: Path) -> No
             pass
 
 
+async def test_two_adapters_of_one_name_are_refused(tiny_path: Path) -> None:
+    with pytest.raises(OptionError, match="two adapters named 'valve'"):
+        LlamaEngine(tiny_path, threads=1, adapters=[("valve", tiny_path), ("valve", tiny_path)])
+
+
 async def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 <= physical_cores() <= len(os.sched_getaffinity(0))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))

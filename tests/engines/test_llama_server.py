@@ -15,7 +15,8 @@ from ponder.core.errors import DataError, EngineError, OptionError
 from ponder.core.problem import Problem, Prompt
 from ponder.engines import llama_server
 from ponder.engines.llama import LlamaEngine
-from ponder.engines.llama_server import LlamaServer, ServerOptions, check_gguf, refusal
+from ponder.engines.llama_gguf import check_gguf
+from ponder.engines.llama_server import LlamaServer, ServerOptions, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

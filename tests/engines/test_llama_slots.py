@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
+from support.tiny_gguf import write_adapter
 
 from ponder.core.engine import Sampling
 from ponder.core.problem import Message, Prompt
@@ -18,6 +20,7 @@ from ponder.engines.llama_slots import common_prefix
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+Scales = tuple[tuple[str, float], ...]
 LETTERS = tuple((token, 40.0) for token in range(259, 294))
 """Lets the tiny model write only what its ids spell."""
 MESSAGES = (Message.of("user", "hello"),)
@@ -197,3 +200,65 @@ async def test_a_call_cancelled_while_it_waits_takes_no_slot_along(engine: Llama
         await asyncio.wait(tasks)
     calls = await asyncio.gather(*(run.quiet(i).generate(written((*trunk, 280 + i))) for i in range(4)))
     assert read_again(calls) <= 4 * 4
+
+
+# Adapters.
+
+LETTER = Sampling(max_tokens=1, temperature=0, logprobs=1, logit_bias=LETTERS)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def valves(tiny_path: Path, tmp_path: Path) -> AsyncIterator[LlamaEngine]:
+    files = [(name, write_adapter(tmp_path / f"{name}.gguf", seed=seed)) for seed, name in enumerate("ab", 1)]
+    async with LlamaEngine(tiny_path, threads=1, slots=8, context=1024, adapters=files) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize("scales", [(), (("a", 1.0),), (("a", 1.0), ("b", 0.5))])
+async def test_forks_with_adapters_read_their_prefix_once(valves: LlamaEngine, scales: Scales) -> None:
+    """The server drops what a slot holds when its adapters change, and no slot begins with those of a call."""
+    run = Run(valves, sampling=Sampling(max_tokens=2, temperature=0, adapters=scales))
+    ids = words(1, 400)
+    await run.generate(written(ids))
+    before = await valves.server.metrics()
+    forks = await asyncio.gather(*(run.generate(written((*ids, *words(i, 4)))) for i in range(8)))
+    after = await valves.server.metrics()
+    assert after["prompt_tokens_total"] - before["prompt_tokens_total"] == read_again(forks) <= 40
+    assert after["tokens_predicted_total"] - before["tokens_predicted_total"] == sum(fork.tokens for fork in forks)
+    assert valves.reread == 0
+
+
+async def test_nothing_that_was_read_with_other_adapters_is_used(valves: LlamaEngine, tiny_path: Path) -> None:
+    """Forks of one trunk under several adapters at once, in slots full of one another: each as if it were alone."""
+    ids = words(1, 200)
+    kinds: tuple[Scales, ...] = ((), (("a", 1.0),), (("b", 1.0),), (("a", 0.5), ("b", 0.5)))
+
+    async def first(run: Run, tail: int) -> float:
+        call = await run.generate(written((*ids, *words(tail, 4))))
+        return call.logprobs[0].logprob
+
+    runs = [Run(valves, sampling=replace(LETTER, adapters=kind)) for kind in kinds]
+    alone = [await first(run, 0) for run in runs]
+    assert len({round(value, 3) for value in alone}) == len(kinds)
+    for tail in range(3):
+        mixed = await asyncio.gather(*(first(run, tail) for run in (*runs, *runs)))
+        assert mixed[:4] == pytest.approx(mixed[4:], abs=1e-2)
+        async with LlamaEngine(tiny_path, threads=1, slots=1, context=1024) as plain:
+            assert mixed[0] == pytest.approx(await first(Run(plain, sampling=runs[0].sampling), tail), abs=1e-2)
+        if tail == 0:
+            assert mixed[:4] == pytest.approx(alone, abs=1e-2)
+
+
+async def test_a_call_that_is_left_early_leaves_no_false_note_of_its_adapters(valves: LlamaEngine) -> None:
+    ids = words(2, 600)
+    run = Run(valves, sampling=replace(LETTER, adapters=(("a", 1.0),)))
+    chance = random.Random(5)
+    for number in range(12):
+        task = asyncio.create_task(run.generate(written((*words(number % 3, 300), *ids))))
+        await asyncio.sleep(chance.random() * 0.02)
+        task.cancel()
+        await asyncio.wait([task])
+    told = [(await run.generate(written(ids))).logprobs[0].logprob for _ in range(2)]
+    forks = await asyncio.gather(*(run.generate(written(ids)) for _ in range(8)))
+    assert [fork.logprobs[0].logprob for fork in forks] == pytest.approx([told[0]] * 8, abs=1e-2)
+    assert read_again(forks) <= 16

@@ -17,6 +17,7 @@ from ponder.tasks.hub import HubDataset
 from ponder.tasks.jsonl import JSONL
 from ponder.tasks.math500 import MATH500
 from ponder.tasks.prosqa import ProsQA
+from ponder.tasks.spec import options
 from ponder.tasks.strategyqa import StrategyQA
 from ponder.tasks.svamp import SVAMP
 
@@ -34,7 +35,7 @@ def _plain(name: str, cls: type[object]) -> Load:
     """Return the loader of a task whose options are the fields of a class."""
 
     def load(rest: str, seed: int) -> Task:
-        config: dict[str, Value] = {"method": name, **_options(rest, name)}
+        config: dict[str, Value] = {"method": name, **options(rest, name)}
         if cls is Arithmetic:
             config.setdefault("seed", seed)
         return cast(Task, from_config(config, lambda _: cls))
@@ -42,22 +43,11 @@ def _plain(name: str, cls: type[object]) -> Load:
     return load
 
 
-def _options(rest: str, name: str) -> dict[str, str]:
-    """Return `a=1,b=2` as a table; brackets may hold commas of their own."""
-    found: dict[str, str] = {}
-    for part in filter(None, re.split(r",(?![^\[({]*[\])}])", rest)):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise OptionError(f"{part!r} is no option of the task {name}; options are written {name}:OPTION=VALUE")
-        found[key.strip()] = value.strip()
-    return found
-
-
 def _gym(rest: str, seed: int) -> Task:
-    dataset, _, options = rest.partition(",")
+    dataset, _, behind = rest.partition(",")
     if not dataset or "=" in dataset:
         raise OptionError("reasoning_gym needs the name of a set first, as in reasoning_gym:chain_sum,size=50")
-    found = _options(options, f"reasoning_gym:{dataset}")
+    found = options(behind, f"reasoning_gym:{dataset}")
     size, own = found.pop("size", "500"), found.pop("seed", str(seed))
     if not size.isascii() or not size.isdigit() or int(size) < 1:
         raise OptionError(f"reasoning_gym: size = {size!r} must be a whole number from 1")
@@ -76,10 +66,10 @@ def _jsonl(rest: str, seed: int) -> Task:
 
 
 def _hub(rest: str, seed: int) -> Task:
-    dataset, _, options = rest.partition(",")
+    dataset, _, behind = rest.partition(",")
     if not dataset or "=" in dataset:
         raise OptionError("datasets needs a name or a path first, as in datasets:openai/gsm8k,config=main,split=test")
-    found = _options(options, f"datasets:{dataset}")
+    found = options(behind, f"datasets:{dataset}")
     known = ("config", "split", "question", "answer", "choices", "id", "verifier", "format")
     for key in found:
         if key not in known:

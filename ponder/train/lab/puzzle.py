@@ -30,6 +30,8 @@ class Puzzle:
     difficulty: int
     """How hard it is, by what the family itself counts: a level, digits, actions, links."""
     language: str = "en"
+    skipped: tuple[str, ...] = ()
+    """The lines of a shorter chain that takes two steps at once, where the family knows one."""
 
     @property
     def minimal(self) -> str:

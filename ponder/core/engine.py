@@ -28,6 +28,7 @@ class Cap(Enum):
     LOGIT_BIAS = "adds a bias to chosen tokens"
     HIDDEN = "gives hidden states"
     ADAPTER = "applies adapters with a scale for each request"
+    FORCE = "begins a reply with given tokens and scores them"
     TOOLS = "calls tools"
     IMAGES = "reads pictures"
     THINKING = "has a switch or a budget for its thinking"
@@ -73,6 +74,10 @@ class Chunk(NamedTuple):
     what the model generated for the piece (0 for the second half of a token that was cut in two). `token_ids` is
     empty where the engine cannot spell the text exactly. `finish` and `matched_stop` stand on the last chunk; `usage`
     too, and it may stand on an earlier one to tell the size of the prompt. `exact` is false where `tokens` is a guess.
+
+    `hidden` is float32 of shape (tokens, layers asked, hidden size): for each token of the piece the states at the
+    position before it, whose logits it was drawn from. `forced` says that the tokens were given by `Sampling.force`:
+    `tokens` is 0 then, and ids, log-probabilities and hidden states are those of the given tokens.
     """
 
     text: str
@@ -88,6 +93,7 @@ class Chunk(NamedTuple):
     usage: Usage | None = None
     markup: bool = False
     exact: bool = True
+    forced: bool = False
 
 
 class SamplingArgs(TypedDict, total=False):
@@ -105,6 +111,7 @@ class SamplingArgs(TypedDict, total=False):
     logit_bias: tuple[tuple[int, float], ...]
     hidden: tuple[int, ...]
     adapters: tuple[tuple[str, float], ...]
+    force: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +136,13 @@ class Sampling:
     """How many rivals to report for each token; 0 reports nothing."""
     logit_bias: tuple[tuple[int, float], ...] = ()
     hidden: tuple[int, ...] = ()
-    """Layers whose hidden states are wanted."""
+    """Layers whose hidden states are wanted: 0 is what enters the first block, n what leaves block n, the last one
+    after the final norm, as transformers numbers them; negative numbers count from the last."""
     adapters: tuple[tuple[str, float], ...] = ()
     """Adapter names with their scales."""
+    force: tuple[int, ...] = ()
+    """Token ids that the reply begins with. The model reads them as it reads a prompt, so they are not generated; with
+    `max_tokens` 0 they are only scored."""
 
     def __post_init__(self) -> None:
         """Refuse what no engine could keep: servers ignore or misread such values without a word."""
@@ -144,11 +155,20 @@ class Sampling:
         require(self.logprobs >= 0, self, "logprobs", self.logprobs, "at least 0")
         require(seed is None or 0 <= seed < 1 << 31, self, "seed", seed, "of 31 bits")
         require(type(self.stop) is tuple and all(self.stop), self, "stop", self.stop, "a tuple of non-empty strings")
+        require(all(token >= 0 for token in self.force), self, "force", self.force, "token ids, each at least 0")
+
+
+def sampling_fields(sampling: Sampling) -> dict[str, object]:
+    """Return the fields that decide a call. Without forced tokens there is none for them, as on tapes of before."""
+    fields: dict[str, object] = asdict(sampling)
+    if not sampling.force:
+        del fields["force"]
+    return fields
 
 
 def call_key(prompt: Prompt, sampling: Sampling) -> str:
     """Return the name of a call: a digest of everything that decides what comes back."""
-    value = [asdict(prompt), asdict(sampling)]
+    value = [asdict(prompt), sampling_fields(sampling)]
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 

@@ -26,7 +26,7 @@ class _Branch:
     """Counters of one branch: calls so far, and how often each prompt was asked."""
 
     calls: int = 0
-    asked: dict[Prompt, int] = field(default_factory=dict)
+    asked: dict[tuple[Prompt, tuple[int, ...]], int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -166,10 +166,11 @@ class Run:
     def _draw(self, prompt: Prompt, over: SamplingArgs) -> Sampling:
         """Return the sampling of the next call: seeds drawn, limits kept."""
         branch = self._branch
-        repeat = branch.asked.get(prompt, 0)
+        asked = prompt, over.get("force", self.sampling.force)
+        repeat = branch.asked.get(asked, 0)
         seed = derive_seed(self._shared.seed, self._path, branch.calls, "call")
         branch_seed = derive_seed(self._shared.seed, self._path, repeat, "branch")
-        branch.asked[prompt] = repeat + 1
+        branch.asked[asked] = repeat + 1
         branch.calls += 1
         drawn: SamplingArgs = {"seed": seed, "branch_seed": branch_seed, **over}
         drawn["max_tokens"] = min(over.get("max_tokens", self.sampling.max_tokens), self.sampling.max_tokens)
@@ -199,7 +200,7 @@ class Live:
         self._logprobs: list[Logprob] = []
         self._hidden: list[memoryview] = []
         self._tools: tuple[ToolCall, ...] = ()
-        self._think_tokens = self._answer_tokens = self._latent = 0
+        self._think_tokens = self._answer_tokens = self._latent = self._forced = 0
         self._usage: Usage | None = None
         self._matched: str | None = None
         self._exact = True
@@ -212,7 +213,7 @@ class Live:
 
     async def __aenter__(self) -> Live:
         self._started = time.monotonic()
-        if self._sampling.max_tokens <= 0:
+        if self._sampling.max_tokens <= 0 and (self._capped or not self._sampling.force):
             self._finish = "budget" if self._capped else "length"
         elif self._run.deadline is not None and self._run.deadline <= self._started:
             self._finish = "deadline"
@@ -287,7 +288,8 @@ class Live:
                 (self._thinking if chunk.channel == "think" else self._answer).append(chunk.text)
         # The token that ends a reply spells nothing, so it is left out.
         if self._ids is not None and (chunk.text or chunk.finish != "stop"):
-            if len(chunk.token_ids) == chunk.tokens or (chunk.token_ids and chunk.finish):
+            known = bool(chunk.token_ids) if chunk.forced else len(chunk.token_ids) == chunk.tokens
+            if known or (chunk.token_ids and chunk.finish):
                 self._ids.extend(chunk.token_ids)
             else:
                 self._ids = None
@@ -296,6 +298,8 @@ class Live:
         else:
             self._answer_tokens += chunk.tokens
         self._latent += chunk.latent
+        if chunk.forced:
+            self._forced = len(self._sampling.force)
         if chunk.logprobs:
             self._logprobs.extend(chunk.logprobs)
         if chunk.hidden is not None:
@@ -344,6 +348,7 @@ class Live:
             seconds=time.monotonic() - self._started,
             first_token_seconds=self._first - self._started if self._first else None,
             exact=self._exact or usage.generated is not None,
+            forced=self._forced,
         )
 
     def _settle(self) -> None:

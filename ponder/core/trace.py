@@ -24,6 +24,9 @@ class Call:
     `token_ids` spell `text`, or are empty where the engine cannot say. `finish` is `left` when the method walked away,
     `budget` or `deadline` when the run ended the call, `error` when the engine broke off: what came until then is
     billed all the same. `exact` is false where tokens are an estimate.
+
+    `forced` tokens at the beginning were given and not generated: they stand in `text`, and first in `token_ids`,
+    `logprobs` and `hidden`, and are no part of the bill.
     """
 
     role: Role
@@ -48,6 +51,7 @@ class Call:
     first_token_seconds: float | None = None
     exact: bool = True
     scored: tuple[Score, ...] = ()
+    forced: int = 0
 
     @property
     def tokens(self) -> int:

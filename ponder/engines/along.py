@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from ponder.core.engine import Cap, Chunk, Logprob, Sampling, StreamFinish, Think, Usage
-from ponder.core.errors import TapeMiss
+from ponder.core.errors import TapeMiss, Unsupported
 from ponder.core.problem import Problem, Prompt
 from ponder.text.think import ThinkSplitter
 
@@ -148,6 +148,8 @@ class Along:
                 f"{self._name}: they answer the plain question, and this method asks in words or with settings of its "
                 f"own; replay methods that leave the question as it is"
             )
+        if sampling.force:
+            raise Unsupported(f"{self._name}: a recorded thought takes no forced tokens; use a model that does")
         track, place = self._find(prompt.prefill, sampling)
         splitter = ThinkSplitter(self._think.open, self._think.close, prompt.prefill, track.thought.opened)
         if place < len(prompt.prefill):

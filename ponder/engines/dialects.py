@@ -76,8 +76,9 @@ class Dialect:
 
     def sampling(self, sampling: Sampling) -> Json:
         """Return the fields that say how tokens are drawn. Raises `Unsupported` for what the protocol cannot say."""
-        if sampling.hidden or sampling.adapters:
-            what = "hidden states" if sampling.hidden else "adapters for each request"
+        if sampling.hidden or sampling.adapters or sampling.force:
+            kinds = (sampling.hidden, "hidden states"), (sampling.adapters, "adapters for each request")
+            what = next((what for asked, what in kinds if asked), "forced tokens")
             raise Unsupported(
                 f"a {self.name} server has no {what}; open the model itself (a folder or file as --model)"
             )

@@ -183,6 +183,9 @@ def _refuse(engine: Echo, prompt: Prompt, sampling: Sampling) -> None:
     for cap, wanted in asked.items():
         if wanted and cap not in engine.caps:
             raise Unsupported(f"{engine.name} lacks {cap.name} ({cap.value}); use an engine that has it")
+    if sampling.force:
+        # Its ids are checksums: it could not say what they spell, whatever it is told to offer.
+        raise Unsupported(f"{engine.name} lacks {Cap.FORCE.name} ({Cap.FORCE.value}); use an engine that has it")
 
 
 class _Stops:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from ponder.core.engine import Cap, Sampling, Think, call_key
+from ponder.core.engine import Cap, Sampling, Think, call_key, sampling_fields
 from ponder.core.errors import DataError
 from ponder.core.problem import Prompt
 
@@ -243,7 +243,7 @@ def _common(a: str, b: str) -> int:
 
 def flatten(prompt: Prompt, sampling: Sampling) -> dict[str, object]:
     """Return every field of a call by name, as it looks after a trip through JSON."""
-    value: Mapping[str, object] = json.loads(_dumps({**asdict(prompt), **asdict(sampling)}))
+    value: Mapping[str, object] = json.loads(_dumps({**asdict(prompt), **sampling_fields(sampling)}))
     return dict(value)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder.core.engine import Cap, Chunk, Sampling, SamplingArgs, Think, Usage, call_key
+from ponder.core.engine import Cap, Chunk, Sampling, SamplingArgs, Think, Usage, call_key, sampling_fields
 from ponder.core.errors import OptionError
 from ponder.core.problem import Message, Prompt, Thinking
 
@@ -52,11 +52,18 @@ def test_the_key_of_a_call_depends_on_every_part_of_it() -> None:
     changes: list[SamplingArgs] = [
         {"max_tokens": 7}, {"temperature": 0.5}, {"top_p": 0.5}, {"top_k": 3}, {"min_p": 0.1}, {"stop": ("x",)},
         {"seed": 2}, {"branch_seed": 2}, {"logprobs": 1}, {"logit_bias": ((1, 2.0),)}, {"hidden": (1,)},
-        {"adapters": (("a", 1.0),)},
+        {"adapters": (("a", 1.0),)}, {"force": (5,)},
     ]  # fmt: skip
     assert {key for change in changes for key in change} == set(Sampling.__dataclass_fields__)
     keys = {call_key(PROMPT, sampling), *others, *(call_key(PROMPT, replace(sampling, **change)) for change in changes)}
     assert len(keys) == 1 + len(others) + len(changes)
+
+
+def test_a_call_without_forced_tokens_keeps_the_key_it_had_before_there_were_any() -> None:
+    """What is kept under keys, tapes and caches, stays readable. The key was noted before the field was added."""
+    assert "force" not in sampling_fields(Sampling())
+    assert sampling_fields(Sampling(force=(5,)))["force"] == (5,)
+    assert call_key(PROMPT, Sampling(seed=1)) == "aaff3dafe9b67f8aa94c64ac27ecf12d"
 
 
 @given(st.text(), st.integers(0, 2**31 - 1))
@@ -81,6 +88,7 @@ def test_a_key_can_be_made_of_half_a_surrogate_pair() -> None:
         ("logprobs", -1),
         *[("seed", value) for value in (-1, 1 << 31)],
         *[("stop", value) for value in (("",), "END")],
+        ("force", (3, -1)),
     ],
 )
 def test_what_no_engine_could_keep_is_refused_where_it_is_written(field: str, value: object) -> None:

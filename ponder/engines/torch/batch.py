@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from ponder.core.engine import Chunk, Logprob, Sampling, StreamFinish, Usage
 from ponder.core.errors import EngineError, OptionError
 from ponder.core.problem import Prompt
+from ponder.engines.torch.adapters import Adapters, Lora, Scales, scales_of
+from ponder.engines.torch.hidden import States, pack, resolve
 from ponder.engines.torch.load import Loaded
 from ponder.engines.torch.render import Renderer
 from ponder.engines.torch.reply import Reply
@@ -24,13 +27,17 @@ _PIECE = 256
 @dataclass(eq=False, slots=True)
 class Row:
     """One stream. `ids` are prompt and reply, `prompt` and `head` how many of them are the prompt and the conversation;
-    the slab holds keys and values of the first `known`. `slot` is its row in the slab.
+    the slab holds keys and values of the first `known`. `slot` is its row in the slab. Of the prompt's ids, those from
+    `given` on are forced and still to be given out; `layers` are the hidden states that are asked for.
     """
 
     ids: list[int]
     prompt: int
     head: int
+    given: int
     sampling: Sampling
+    layers: tuple[int, ...]
+    scales: Scales
     reply: Reply
     slot: int
     known: int = 0
@@ -46,9 +53,21 @@ class Row:
         return self.cached is None or self.known < len(self.ids) - 1
 
     @property
+    def scores(self) -> bool:
+        """Whether forced tokens are still to be scored, so that the positions before them must be computed."""
+        return self.given < self.prompt and bool(self.sampling.logprobs or self.layers)
+
+    @property
     def usage(self) -> Usage:
         """What the stream has cost so far."""
         return Usage(self.prompt, self.generated, self.cached)
+
+
+class _Out(NamedTuple):
+    """What comes out of a pass: logits of shape (rows, positions, vocabulary), and states by layer."""
+
+    logits: torch.Tensor
+    states: States
 
 
 class Batch:
@@ -57,20 +76,23 @@ class Batch:
     `positions` counts what went through the model, `generated` the tokens drawn.
     """
 
-    def __init__(self, loaded: Loaded, renderer: Renderer, name: str, kept: int) -> None:
+    def __init__(
+        self, loaded: Loaded, renderer: Renderer, name: str, kept: int, loras: Mapping[str, Lora] | None = None
+    ) -> None:
         self.rows: list[Row] = []
         self.positions = self.generated = 0
         self._loaded, self._renderer, self._name = loaded, renderer, name
         self._slab = Slab(loaded.layers)
         self._tree = PrefixTree(kept)
+        self._adapters = Adapters(loaded.model, loras or {})
 
     def add(self, prompt: Prompt, sampling: Sampling) -> Row:
         """Take a stream in. Raises `PonderError` for a prompt that this model cannot read."""
         rendered = self._renderer.render(prompt)
-        ids = rendered.ids
-        if not ids:
+        if not rendered.ids:
             raise OptionError(f"{self._name}: the prompt is empty; ask something")
-        if len(ids) >= self._loaded.context:
+        ids = [*rendered.ids, *sampling.force]
+        if len(ids) + (sampling.max_tokens > 0) > self._loaded.context:
             raise EngineError(
                 f"{self._name}: the prompt takes {len(ids)} tokens of a context of {self._loaded.context}, so "
                 "none is left for a reply; shorten it"
@@ -79,61 +101,96 @@ class Batch:
             raise OptionError(f"{self._name}: the prefill holds an id that the model does not know; take its own ids")
         reply = Reply(
             self._renderer.decode,
-            ids[rendered.head :],
+            rendered.ids[rendered.head :],
             self._renderer.think_of(rendered),
             prompt.prefill,
             sampling.stop,
         )
-        row = Row(ids, len(ids), rendered.head, sampling, reply, len(self.rows))
+        layers, scales = resolve(sampling.hidden, self._loaded.layers), scales_of(sampling)
+        given = len(rendered.ids)
+        row = Row(ids, len(ids), rendered.head, given, sampling, layers, scales, reply, len(self.rows))
         self.rows.append(row)
         return row
 
-    def read(self, row: Row) -> None:
-        """Read one piece of a prompt; before the first one, take over what is known of its beginning."""
+    def read(self, row: Row) -> list[Chunk]:
+        """Read one piece of a prompt; before the first one, take over what is known of its beginning.
+
+        Return the chunks of the forced tokens up to there. The last one has a finish if nothing is to be generated.
+        """
         if row.cached is None:
             self._recall(row)
         last = len(row.ids) - 1
+        out = None
         if row.known < last:
             new = min(_PIECE, last - row.known)
-            self._forward([row], new)
+            # A token is scored by the position before it; those before the forced ones are of no interest.
+            scored = max(row.known + new + 1 - row.given, 0) if row.scores else 0
+            out = self._forward([row], new, max(scored, 1), row.layers if scored else ())
             row.known += new
+            out = out if scored else None
         if row.known == last:
             self._remember(row)
+        chunks = self._give(row, out)
+        if row.known == last and not row.sampling.max_tokens:
+            chunks += row.reply.end("length", row.usage)
+        return self._told(row, chunks)
+
+    def _give(self, row: Row, out: _Out | None) -> list[Chunk]:
+        """Give out the forced tokens that are read, or come next; `out` are the positions before them, if scored."""
+        chunks: list[Chunk] = []
+        first, row.given = row.given, max(row.given, row.known + 1)
+        for index, token in enumerate(row.ids[first : row.given]):
+            score = (None, None) if out is None else self._score(row, token, out, 0, index)
+            chunks += row.reply.feed(token, *score, silent=token in self._renderer.silent, forced=True)
+        return chunks
 
     def decode(self, rows: Sequence[Row]) -> list[list[Chunk]]:
         """Generate one token for each of `rows`, ascending by slot; return the chunks of each.
 
         A row whose last chunk has a finish is at its end, and is to be removed.
         """
-        logits = self._forward(rows, 1)
+        out = self._forward(rows, 1, 1, {layer for row in rows for layer in row.layers})
+        logits = out.logits[:, -1]
         points = [(row.sampling, noise(seed_of(row.sampling), len(row.ids) - row.head)) for row in rows]
         tokens = draw(logits, points)
         self.generated += len(rows)
-        return [
-            self._take(row, token, logits[index]) for index, (row, token) in enumerate(zip(rows, tokens, strict=True))
-        ]
+        return [self._take(row, token, out, index) for index, (row, token) in enumerate(zip(rows, tokens, strict=True))]
 
-    def _take(self, row: Row, token: int, logits: torch.Tensor) -> list[Chunk]:
-        """Append a token to its row; return what is known with it."""
+    def _score(
+        self, row: Row, token: int, out: _Out, index: int, position: int
+    ) -> tuple[Logprob | None, memoryview | None]:
+        """Return what is asked about a token: its log-probability, and the states that its logits came from."""
         rivals = row.sampling.logprobs
+        logits = out.logits[index, position]
         probability = logprob(logits, token, rivals, self._renderer.spell) if rivals else None
+        return probability, pack(out.states, row.layers, index, position)
+
+    def _take(self, row: Row, token: int, out: _Out, index: int) -> list[Chunk]:
+        """Append a token to its row; return what is known with it."""
+        probability, hidden = self._score(row, token, out, index, -1)
         row.known += 1
         row.ids.append(token)
         row.generated += 1
-        chunks, finish = self._chunks(row, token, probability)
+        chunks, finish = self._chunks(row, token, probability, hidden)
         if finish is not None:
             chunks += row.reply.end(finish, row.usage)
+        return self._told(row, chunks)
+
+    def _told(self, row: Row, chunks: list[Chunk]) -> list[Chunk]:
+        """Put the size of the prompt on the first chunk of a reply."""
         if chunks and not row.told:
             row.told = True
             if chunks[0].usage is None:
                 chunks[0] = chunks[0]._replace(usage=Usage(row.prompt, None, row.cached))
         return chunks
 
-    def _chunks(self, row: Row, token: int, probability: Logprob | None) -> tuple[list[Chunk], StreamFinish | None]:
+    def _chunks(
+        self, row: Row, token: int, probability: Logprob | None, hidden: memoryview | None
+    ) -> tuple[list[Chunk], StreamFinish | None]:
         if token in self._loaded.ends:
-            row.reply.close(probability)
+            row.reply.close(probability, hidden)
             return [], "stop"
-        chunks = row.reply.feed(token, probability, silent=token in self._renderer.silent)
+        chunks = row.reply.feed(token, probability, hidden, silent=token in self._renderer.silent)
         if row.reply.matched is not None:
             return chunks, "stop"
         full = row.generated == row.sampling.max_tokens or len(row.ids) >= self._loaded.context
@@ -156,24 +213,25 @@ class Batch:
         self.remove(row)
 
     def _remember(self, row: Row) -> None:
-        self._tree.insert(row.ids[: row.known], lambda start, end: self._slab.read(row.slot, start, end))
+        self._tree.insert(row.ids[: row.known], lambda start, end: self._slab.read(row.slot, start, end), row.scales)
 
     def _recall(self, row: Row) -> None:
-        # The last token is computed in any case: its logits are not kept.
-        wanted = row.ids[:-1]
-        known = self._tree.match(wanted)
-        best = max(self.rows, key=lambda other: shared(other.ids[: other.known], wanted))
+        # The last token is computed in any case: its logits are not kept. Nor are those that score forced tokens.
+        wanted = row.ids[: row.given - 1 if row.scores else -1]
+        known = self._tree.match(wanted, row.scales)
+        alike = [other for other in self.rows if other.scales == row.scales]
+        best = max(alike, key=lambda other: shared(other.ids[: other.known], wanted))
         if shared(best.ids[: best.known], wanted) > sum(segment[0].shape[1] for segment in known):
             self._remember(best)
-            known = self._tree.match(wanted)
+            known = self._tree.match(wanted, row.scales)
         self._slab.reserve(len(self.rows), len(row.ids))
         for segment in known:
             self._slab.write(row.slot, row.known, segment)
             row.known += segment[0].shape[1]
         row.cached = row.known
 
-    def _forward(self, rows: Sequence[Row], new: int) -> torch.Tensor:
-        """Run `new` tokens of each row, ascending by slot; return the last logits, (rows, vocabulary) in float32."""
+    def _forward(self, rows: Sequence[Row], new: int, kept: int, layers: Collection[int]) -> _Out:
+        """Run `new` tokens of each row, ascending by slot; return the logits of the last `kept`, and states."""
         device, starts = self._loaded.device, [row.known for row in rows]
         end = max(starts) + new
         self._slab.reserve(len(self.rows), end)
@@ -184,13 +242,16 @@ class Batch:
         dtype = self._loaded.model.dtype
         # Additive and in the model's type: eager attention would add a boolean mask as 0 and 1 without a word.
         mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill(hidden, torch.finfo(dtype).min)
+        self._adapters.use([row.scales for row in rows])
         out = self._loaded.model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=places,
             past_key_values=self._slab.cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=kept,
+            output_hidden_states=sorted(layers) or False,
         )
         self.positions += len(rows) * new
-        return out.logits[:, -1].float()
+        states = {layer: out.hidden_states[layer][:, -kept:] for layer in layers}
+        return _Out(out.logits[:, -kept:].float(), states)

@@ -5,28 +5,30 @@ from __future__ import annotations
 import asyncio
 import importlib
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ponder.core.engine import Cap, Chunk, Sampling, Think
-from ponder.core.errors import EngineError, OptionError, Unsupported
+from ponder.core.errors import EngineError, OptionError
 from ponder.core.problem import Prompt
 
 if TYPE_CHECKING:
+    from ponder.engines.torch.load import Loaded
     from ponder.engines.torch.render import Renderer
     from ponder.engines.torch.worker import Job, Worker
 
-_CAPS = frozenset({Cap.PREFILL, Cap.TOKEN_IDS, Cap.LOGPROBS, Cap.FULL_LOGPROBS, Cap.LOGIT_BIAS})
+_CAPS = frozenset({Cap.PREFILL, Cap.TOKEN_IDS, Cap.LOGPROBS, Cap.FULL_LOGPROBS, Cap.LOGIT_BIAS, Cap.HIDDEN, Cap.FORCE})
 
 
 class TorchEngine:
     """One transformers folder: `async with TorchEngine(path) as engine`. At most `slots` streams run; more wait.
 
     `dtype` is `auto`, `float32`, `bfloat16` or `float16`. `kept` bounds the tokens whose keys and values are kept for
-    later prompts that begin alike. `think` overrides the marks that the chat template tells.
+    later prompts that begin alike. `think` overrides the marks that the chat template tells. `adapters` are (name,
+    PEFT folder) pairs that a call switches on by name, each at a scale of its own.
     Entering raises `DataError` for a folder that is not whole, and `OptionError` where torch is missing.
     """
 
@@ -40,16 +42,22 @@ class TorchEngine:
         slots: int = 16,
         kept: int = 32768,
         think: Think | None = None,
+        adapters: Sequence[tuple[str, str | Path]] = (),
     ) -> None:
         if slots < 1 or kept < 0 or (threads is not None and threads < 1):
             raise OptionError("TorchEngine: slots and threads must be at least 1, and kept at least 0")
+        self.adapters = tuple(name for name, _ in adapters)
+        """The names of the adapters that a call may switch on."""
+        if len(set(self.adapters)) < len(self.adapters) or not all(self.adapters):
+            raise OptionError(f"TorchEngine: adapters = {self.adapters} must be names that differ; rename one")
         self.slots = slots
         self._path = Path(path)
         self._name = name or f"torch:{self._path.resolve().name}"
         self._dtype, self._threads, self._kept, self._think = dtype, threads, kept, think
+        self._folders = tuple((adapter, Path(folder)) for adapter, folder in adapters)
         self._worker: Worker | None = None
         self._renderer: Renderer | None = None
-        self._words = 0
+        self._loaded: Loaded | None = None
 
     @property
     def name(self) -> str:
@@ -59,7 +67,8 @@ class TorchEngine:
     @property
     def caps(self) -> frozenset[Cap]:
         """What this engine can do with the model that it has loaded."""
-        return _CAPS | {Cap.THINKING} if self._renderer and self._renderer.has_switch else _CAPS
+        switch = {Cap.THINKING} if self._renderer and self._renderer.has_switch else set()
+        return _CAPS | switch | ({Cap.ADAPTER} if self.adapters else set())
 
     @property
     def think(self) -> Think:
@@ -80,14 +89,23 @@ class TorchEngine:
         await asyncio.to_thread(_import)
         from ponder.engines.torch.worker import Options, Worker
 
-        options = Options(self._path, self._name, self._dtype, self._threads, self.slots, self._kept, self._think)
-        self._worker = Worker(options)
+        self._worker = Worker(
+            Options(
+                path=self._path,
+                name=self._name,
+                dtype=self._dtype,
+                threads=self._threads,
+                slots=self.slots,
+                kept=self._kept,
+                think=self._think,
+                adapters=self._folders,
+            )
+        )
         try:
-            loaded, self._renderer = await self._worker.ready
+            self._loaded, self._renderer = await self._worker.ready
         except asyncio.CancelledError:
             self._worker.close()
             raise
-        self._words = loaded.words
         return self
 
     async def __aexit__(
@@ -103,10 +121,10 @@ class TorchEngine:
 
     @asynccontextmanager
     async def _stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
-        if self._worker is None or self._renderer is None:
+        if self._worker is None or self._renderer is None or self._loaded is None:
             raise EngineError(f"{self.name} is not open; use it inside `async with`")
         self._renderer.check(prompt)
-        _check(sampling, self._words)
+        _check(sampling, self._loaded.words, self._loaded.layers, self.adapters)
         job = self._worker.open(prompt, sampling)
         chunks = _chunks(self._worker, job)
         try:
@@ -136,19 +154,23 @@ def _import() -> None:
         ) from None
 
 
-def _check(sampling: Sampling, words: int) -> None:
-    """Raise `OptionError` or `Unsupported` for what could not be kept."""
+def _check(s: Sampling, words: int, layers: int, adapters: tuple[str, ...]) -> None:
+    """Raise `OptionError` for what could not be kept."""
 
     def need(condition: bool, field: str, value: object, range_: str) -> None:
         if not condition:
             raise OptionError(f"sampling: {field} = {value!r} is out of range; it must be {range_}")
 
-    s = sampling
-    need(s.max_tokens >= 1, "max_tokens", s.max_tokens, "at least 1")
+    need(s.max_tokens >= 1 or bool(s.force), "max_tokens", s.max_tokens, "at least 1, unless tokens are forced")
     for token, bias in s.logit_bias:
         need(0 <= token < words, "logit_bias token", token, f"in 0 to {words - 1}")
         need(not math.isnan(bias) and bias != math.inf, "logit_bias", bias, "a number, or -inf to forbid the token")
-    if s.hidden:
-        raise Unsupported("this engine gives no hidden states yet; leave `hidden` empty")
-    if s.adapters:
-        raise Unsupported("this engine applies no adapters; merge the adapter into the model and open that folder")
+    for token in s.force:
+        need(0 <= token < words, "force", token, f"in 0 to {words - 1}")
+    for layer in s.hidden:
+        need(-layers - 1 <= layer <= layers, "hidden", layer, f"in 0 (embeddings) to {layers} (after the final norm)")
+    for name, scale in s.adapters:
+        need(name in adapters, "adapter", name, f"one of {', '.join(adapters) or 'none: no adapter is loaded'}")
+        need(math.isfinite(scale), "adapter scale", scale, "a finite number")
+    names = [name for name, _ in s.adapters]
+    need(len(set(names)) == len(names), "adapters", names, "names that differ; give each its scale once")

@@ -69,6 +69,7 @@ class Renderer:
             for text, entry in vocabulary.added.items()
             if text.strip() and (entry[1] or text in vocabulary.template)
         }
+        self._spelled: dict[int, str] = {}
         self._any = _finder(control)
         self._no_marks = _finder(text for text in control if text not in marks)
         self.silent = frozenset(id for text, (id, special) in control.items() if special and text not in marks)
@@ -94,7 +95,11 @@ class Renderer:
 
     def spell(self, token: int) -> str:
         """Return the text of one token, control tokens included."""
-        return self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        if token not in self._spelled:
+            self._spelled[token] = self._tokenizer.decode(
+                [token], skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+        return self._spelled[token]
 
     def think_of(self, rendered: Rendered) -> Think:
         """Return how the model marks its thinking in a reply to `rendered`."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ponder.core.engine import Channel, Chunk, Logprob, StreamFinish, Think, Usage
+from ponder.engines.torch.hidden import stack
 from ponder.text.think import Piece, ThinkSplitter
 
 Decode = Callable[[Sequence[int]], str]
@@ -61,11 +62,13 @@ def _unfinished(text: str) -> int:
 
 @dataclass(slots=True)
 class _Token:
-    """A generated token whose text is not given out yet, or not all of it: `left` characters are to come."""
+    """A token whose text is not given out yet, or not all of it: `left` characters are to come."""
 
     id: int
     left: int
     logprob: Logprob | None
+    hidden: memoryview | None
+    forced: bool = False
     billed: bool = False
 
 
@@ -73,7 +76,8 @@ class Reply:
     """One reply as it is generated: `feed` takes a token, `end` closes; both return chunks.
 
     A chunk carries whole tokens with their ids. Where a stop string or a mark is not decided yet, whole tokens wait.
-    Only a token that belongs to both channels is cut in two, and then without its id.
+    Only a token that belongs to both channels is cut in two, and then without its id. Forced tokens have chunks of
+    their own, and no stop string is looked for in them.
     """
 
     def __init__(
@@ -93,10 +97,18 @@ class Reply:
         """Where the next text belongs."""
         return "think" if self._splitter.thinking else "answer"
 
-    def feed(self, token: int, logprob: Logprob | None = None, *, silent: bool = False) -> list[Chunk]:
+    def feed(
+        self,
+        token: int,
+        logprob: Logprob | None = None,
+        hidden: memoryview | None = None,
+        *,
+        silent: bool = False,
+        forced: bool = False,
+    ) -> list[Chunk]:
         """Return the chunks that are known with `token`; after that, `matched` says whether a stop string has come.
 
-        A `silent` token is a control token without text.
+        A `silent` token is a control token without text, a `forced` one was given and not generated.
         """
         late, text = ("", "") if silent else self._text.feed(token)
         if late and self._tokens:
@@ -104,8 +116,11 @@ class Reply:
         else:
             text = late + text
             late = ""
-        self._tokens.append(_Token(token, len(text), logprob))
+        self._tokens.append(_Token(token, len(text), logprob, hidden, forced))
         self._held += late + text
+        if forced:
+            self._split(self._held)
+            return self._drain()
         found = [(at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
             at, self.matched = min(found)
@@ -114,13 +129,13 @@ class Reply:
         self._split(self._held[: len(self._held) - self._undecided()])
         return self._drain()
 
-    def close(self, logprob: Logprob | None = None) -> None:
+    def close(self, logprob: Logprob | None = None, hidden: memoryview | None = None) -> None:
         """Take the token that ended the turn; it has no text, and what was unfinished before it stays so."""
         text = self._text.flush()
         if text and self._tokens:
             self._tokens[-1].left += len(text)
         self._held += text
-        self._closing = [_Token(-1, 0, logprob)]
+        self._closing = [_Token(-1, 0, logprob, hidden)]
 
     def end(self, finish: StreamFinish, usage: Usage) -> list[Chunk]:
         """Return the last chunks."""
@@ -129,10 +144,13 @@ class Reply:
         self._merge(self._splitter.flush())
         chunks = self._drain(final=True)
         # What is left is half a character, or stood behind the stop: it costs, and says nothing.
-        left = [token for token in (*self._tokens, *self._closing) if not token.billed]
-        whole = finish == "length" and len(left) == len(self._tokens)
-        end = Chunk("", self.channel, len(left), tuple(token.id for token in left) if whole else ())
-        return [*chunks, end._replace(logprobs=_logprobs(left), finish=finish, matched_stop=self.matched, usage=usage)]
+        given = [token for token in self._tokens if token.forced and not token.billed]
+        if given:
+            chunks.append(_filled(Chunk("", self.channel, forced=True), given))
+        left = [token for token in (*self._tokens, *self._closing) if not (token.billed or token.forced)]
+        whole = finish == "length" and not any(token.billed and not token.forced for token in self._tokens)
+        end = _filled(Chunk("", self.channel), left, exact=whole)
+        return [*chunks, end._replace(finish=finish, matched_stop=self.matched, usage=usage)]
 
     def _undecided(self) -> int:
         """How many characters at the end could be the beginning of a stop string."""
@@ -161,9 +179,9 @@ class Reply:
                 if whole < len(piece.text):
                     self._pieces = [piece._replace(text=piece.text[whole:])]
                     if whole:
-                        chunks.append(self._chunk(piece._replace(text=piece.text[:whole])))
+                        chunks += self._give(piece._replace(text=piece.text[:whole]))
                     break
-            chunks.append(self._chunk(piece))
+            chunks += self._give(piece)
         return chunks
 
     def _whole(self, length: int) -> int:
@@ -176,24 +194,44 @@ class Reply:
             whole = at
         return whole
 
-    def _chunk(self, piece: Piece) -> Chunk:
-        room, exact = len(piece.text), True
+    def _give(self, piece: Piece) -> list[Chunk]:
+        """Return a piece with its tokens; those that were given have chunks of their own."""
+        chunks: list[Chunk] = []
+        text = piece.text
+        while text:
+            forced = bool(self._tokens) and self._tokens[0].forced
+            length, tokens, exact = self._take(len(text), forced)
+            plain = Chunk(text[:length], piece.channel, markup=piece.markup, forced=forced)
+            chunks.append(_filled(plain, tokens, exact=exact))
+            text = text[length:]
+        return chunks
+
+    def _take(self, room: int, forced: bool) -> tuple[int, list[_Token], bool]:
+        """Take tokens of one kind for at most `room` characters.
+
+        Return how many characters they spell, the tokens that are billed with them, and whether these are all of them.
+        """
         billed: list[_Token] = []
-        while room and self._tokens:
+        length, exact = 0, True
+        while length < room and self._tokens and self._tokens[0].forced == forced:
             token = self._tokens[0]
             exact = exact and not token.billed
             if not token.billed:
                 billed.append(token)
                 token.billed = True
-            if token.left > room:
-                token.left -= room
-                exact = False
-                break
-            room -= token.left
+            if token.left > room - length:
+                token.left -= room - length
+                return room, billed, False
+            length += token.left
             self._tokens.pop(0)
-        ids = tuple(token.id for token in billed) if exact else ()
-        return Chunk(piece.text, piece.channel, len(billed), ids, _logprobs(billed), markup=piece.markup)
+        return length if self._tokens else room, billed, exact
 
 
-def _logprobs(tokens: Sequence[_Token]) -> tuple[Logprob, ...]:
-    return tuple(token.logprob for token in tokens if token.logprob is not None)
+def _filled(chunk: Chunk, tokens: Sequence[_Token], *, exact: bool = True) -> Chunk:
+    """Return a chunk with its tokens, all of one kind; their ids only where they are `exact`."""
+    return chunk._replace(
+        tokens=0 if chunk.forced else len(tokens),
+        token_ids=tuple(token.id for token in tokens) if exact else (),
+        logprobs=tuple(token.logprob for token in tokens if token.logprob is not None),
+        hidden=stack([token.hidden for token in tokens if token.hidden is not None]),
+    )

@@ -1,8 +1,11 @@
-"""Keys and values of what was read, in a tree by token ids: two prompts share the work as far as they begin alike."""
+"""Keys and values of what was read, in trees by token ids: two prompts share the work as far as they begin alike.
+
+Each way to compute (which adapters, at which scales) has a tree of its own: what one has read is wrong for another.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -26,23 +29,23 @@ class PrefixTree:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.tokens = 0
-        self._root = _Node((), [], None)
+        self._roots: dict[Hashable, _Node] = {}
         self._clock = 0
 
-    def match(self, ids: Sequence[int]) -> list[Segment]:
-        """Return the keys and values of the longest known beginning of `ids`, in pieces, in order."""
+    def match(self, ids: Sequence[int], way: Hashable = None) -> list[Segment]:
+        """Return the keys and values of the longest beginning of `ids` known in one way, in pieces, in order."""
         self._clock += 1
         found: list[Segment] = []
-        for node, length in self._walk(ids):
+        for node, length in self._walk(ids, way):
             node.used = self._clock
             found.append([tensor[:, :length] for tensor in node.segment])
         return found
 
-    def insert(self, ids: Sequence[int], read: Callable[[int, int], Segment]) -> None:
-        """Remember `ids`; `read(start, end)` copies the keys and values of the part that is not known yet."""
+    def insert(self, ids: Sequence[int], read: Callable[[int, int], Segment], way: Hashable = None) -> None:
+        """Remember `ids` as read in one way; `read(start, end)` copies the keys and values of what is not known yet."""
         self._clock += 1
-        node, at = self._root, 0
-        for found, length in list(self._walk(ids)):
+        node, at = self._roots.setdefault(way, _Node((), [], None)), 0
+        for found, length in list(self._walk(ids, way)):
             node = found if length == len(found.ids) else self._split(found, length)
             node.used = self._clock
             at += length
@@ -51,9 +54,9 @@ class PrefixTree:
             self.tokens += len(ids) - at
             self._evict()
 
-    def _walk(self, ids: Sequence[int]) -> Iterator[tuple[_Node, int]]:
+    def _walk(self, ids: Sequence[int], way: Hashable) -> Iterator[tuple[_Node, int]]:
         """Yield the nodes along `ids`, each with how many of its tokens agree; only the last may agree in part."""
-        node, at = self._root, 0
+        node, at = self._roots.get(way, _Node((), [], None)), 0
         while at < len(ids) and (child := node.children.get(ids[at])):
             length = shared(child.ids, ids[at : at + len(child.ids)])
             yield child, length
@@ -75,13 +78,14 @@ class PrefixTree:
 
     def _evict(self) -> None:
         while self.tokens > self.limit:
-            leaf = min(self._leaves(self._root), key=lambda node: node.used)
+            leaf = min(self._leaves(), key=lambda node: node.used)
             assert leaf.parent is not None
             del leaf.parent.children[leaf.ids[0]]
             self.tokens -= len(leaf.ids)
+        self._roots = {way: root for way, root in self._roots.items() if root.children}
 
-    def _leaves(self, node: _Node) -> Iterator[_Node]:
-        stack = list(node.children.values())
+    def _leaves(self) -> Iterator[_Node]:
+        stack = [child for root in self._roots.values() for child in root.children.values()]
         while stack:
             node = stack.pop()
             if node.children:

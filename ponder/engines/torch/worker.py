@@ -17,6 +17,7 @@ import torch
 from ponder.core.engine import Chunk, Sampling, Think
 from ponder.core.errors import EngineError, PonderError
 from ponder.core.problem import Prompt
+from ponder.engines.torch.adapter_files import read_adapter
 from ponder.engines.torch.batch import Batch, Row
 from ponder.engines.torch.load import Loaded, load
 from ponder.engines.torch.render import Renderer
@@ -35,6 +36,7 @@ class Options:
     slots: int = 16
     kept: int = 32768
     think: Think | None = None
+    adapters: tuple[tuple[str, Path], ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -131,7 +133,8 @@ class Worker:
                 torch.set_num_threads(self._options.threads)
             loaded = load(self._options.path, self._options.dtype)
             renderer = loaded.renderer(str(self._options.path), self._options.think)
-            self._batch = Batch(loaded, renderer, self._options.name, self._options.kept)
+            loras = {name: read_adapter(folder, loaded.model) for name, folder in self._options.adapters}
+            self._batch = Batch(loaded, renderer, self._options.name, self._options.kept, loras)
         except Exception as error:  # the task's boundary: whoever waits for the model is told
             self._tell(self.ready, self._as_ponder(error))
             return
@@ -185,11 +188,9 @@ class Worker:
 
     def _attempt(self, batch: Batch, rows: Sequence[Row]) -> None:
         """Read on in one prompt, or decode; a failure ends the streams that took part in it, and no others."""
+        reading = rows[0].reading
         try:
-            if rows[0].reading:
-                batch.read(rows[0])
-                return
-            parts = batch.decode(rows)
+            parts = [batch.read(rows[0])] if reading else batch.decode(rows)
         except Exception as error:  # the task's boundary: the streams are told
             for row in rows:
                 self._send(self._jobs.pop(row), [self._as_ponder(error)])
@@ -200,7 +201,7 @@ class Worker:
             if chunks and chunks[-1].finish is not None:
                 del self._jobs[row]
                 batch.remove(row)
-            self._send(job, chunks, tokens=1)
+            self._send(job, chunks, tokens=0 if reading else 1)
 
     def _send(self, job: Job, items: Sequence[Chunk | PonderError], tokens: int = 0) -> None:
         with self._lock:

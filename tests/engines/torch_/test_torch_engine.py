@@ -300,8 +300,6 @@ async def test_a_bias_forbids_and_forces(engine: TorchEngine) -> None:
         (Prompt((Message("user", (Image("data:,"),)),)), GREEDY, "pictures"),
         (replace(ask("x"), response_format='{"type": "json_object"}'), GREEDY, "response format"),
         (replace(ask("x"), thinking=Thinking.budget(5)), GREEDY, "budget"),
-        (ask("x"), replace(GREEDY, hidden=(1,)), "hidden"),
-        (ask("x"), replace(GREEDY, adapters=(("a", 1.0),)), "adapter"),
     ],
 )
 async def test_what_it_cannot_do_is_said_before_the_first_token(
@@ -318,6 +316,10 @@ async def test_what_it_cannot_do_is_said_before_the_first_token(
         Sampling(max_tokens=0),
         Sampling(logit_bias=((322, 1.0),)),
         Sampling(logit_bias=((5, math.inf),)),
+        Sampling(hidden=(3,)),
+        Sampling(hidden=(-4,)),
+        Sampling(adapters=(("a", 1.0),)),
+        Sampling(force=(322,)),
     ],
 )
 async def test_a_sampling_out_of_range_is_refused(engine: TorchEngine, sampling: Sampling) -> None:

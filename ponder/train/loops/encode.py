@@ -31,7 +31,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Conversation]) -> 
     if not tokenizer.chat_template:
         raise DataError(f"{tokenizer.name_or_path} has no chat template; give one with --chat-template FILE")
     end = end_of_turn(tokenizer)
-    prompts = [_render(tokenizer, row.messages[:-1], ask=True) for row in rows]
+    prompts = [_render(tokenizer, row.messages[:-1], ask=True, thinking=row.thinking) for row in rows]
     given = _ids(tokenizer, prompts)
     learnt = _ids(tokenizer, [row.messages[-1][1] for row in rows])
     return [Encoded((*p, *c, end), len(p)) for p, c in zip(given, learnt, strict=True)]
@@ -50,9 +50,12 @@ def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     return int(tokenizer.eos_token_id)
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[tuple[str, str]], *, ask: bool) -> str:
+def _render(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[tuple[str, str]], *, ask: bool, thinking: bool | None = None
+) -> str:
     said = [{"role": role, "content": content} for role, content in messages]
-    return str(tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=ask))
+    switch = {} if thinking is None else {"enable_thinking": thinking}
+    return str(tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=ask, **switch))
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:

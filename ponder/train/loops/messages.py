@@ -16,10 +16,14 @@ _ROLES = ("system", "user", "assistant", "tool")
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What was said, as (role, text) pairs that end with the assistant's; `line` is where it stands, from 1."""
+    """What was said, as (role, text) pairs that end with the assistant's; `line` is where it stands, from 1.
+
+    `thinking` is what a hybrid model's template is told by `enable_thinking`; None leaves it to the template.
+    """
 
     messages: tuple[tuple[str, str], ...]
     line: int = 0
+    thinking: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypedDict, TypeVar, Unpack
 
@@ -15,7 +15,7 @@ from ponder.core.engine import Engine
 from ponder.core.errors import OptionError
 
 if TYPE_CHECKING:
-    from ponder.engines.open import EngineOptions, Loaded
+    from ponder.engines.open import Adapter, EngineOptions, Loaded
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,7 +26,7 @@ _OPTIONS = (
         "-m",
         metavar="MODEL",
         help="A GGUF file, a transformers folder, a name from `ponder "
-        "model list`, URL#NAME for a server, or echo. Default: the best model that is installed.",
+        "model list`, URL#NAME for a server, or echo. Default: the first of that list that is installed.",
     ),
     click.option(
         "--engine",
@@ -34,6 +34,13 @@ _OPTIONS = (
         multiple=True,
         metavar="NAME=MODEL",
         help="A further model, for methods that use several (strong=..., draft=...).",
+    ),
+    click.option(
+        "--adapter",
+        multiple=True,
+        metavar="NAME=PATH[@SCALE]",
+        help="A LoRA adapter for the main model, on in every call at SCALE (default 1): a GGUF file for llama.cpp, "
+        "a PEFT folder for a transformers folder. May be given several times.",
     ),
     click.option(
         "--catalogue",
@@ -86,6 +93,7 @@ class EngineArgs:
 
         async with AsyncExitStack() as stack:
             main = await stack.enter_async_context(open_engine(self.model, self.options))
+            further = replace(self.options, adapters=())
             engines: dict[str, Engine] = {"main": self._recorded(main.engine, stack)}
             for text in self.engine:
                 name, sign, spec = text.partition("=")
@@ -93,7 +101,7 @@ class EngineArgs:
                     raise OptionError(f"--engine {text!r} must have the form NAME=MODEL, such as strong=URL#NAME")
                 if name in engines:
                     raise OptionError(f"--engine {text!r}: there is an engine named {name!r} already; name each once")
-                engines[name] = (await stack.enter_async_context(open_engine(spec, self.options))).engine
+                engines[name] = (await stack.enter_async_context(open_engine(spec, further))).engine
             yield engines, main
 
     def _recorded(self, engine: Engine, stack: AsyncExitStack) -> Engine:
@@ -116,6 +124,7 @@ class EngineKwargs(TypedDict):
 
     model: str | None
     engine: tuple[str, ...]
+    adapter: tuple[str, ...]
     catalogue: tuple[Path, ...]
     threads: int | None
     slots: int | None
@@ -143,5 +152,24 @@ def engine_args(concurrency: int | None = None, **given: Unpack[EngineKwargs]) -
             dialect=given["dialect"],
             chat_template=given["chat_template"],
             concurrency=concurrency,
+            adapters=tuple(map(read_adapter, given["adapter"])),
         ),
     )
+
+
+def read_adapter(text: str) -> Adapter:
+    """Parse NAME=PATH[@SCALE]. Raises `OptionError`."""
+    from ponder.engines.open import Adapter
+
+    name, sign, where = text.partition("=")
+    if not sign or not name or not where:
+        raise OptionError(
+            f"--adapter {text!r} must have the form NAME=PATH or NAME=PATH@SCALE, such as short=a.gguf@0.5"
+        )
+    path, _, scale = where.rpartition("@")
+    if not path or "/" in scale or Path(where).exists():  # A path may hold the sign itself.
+        return Adapter(name, Path(where))
+    try:
+        return Adapter(name, Path(path), float(scale))
+    except ValueError:
+        raise OptionError(f"--adapter {text!r}: the scale {scale!r} is no number; give one such as @0.5") from None

@@ -23,8 +23,19 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
-from ponder.core.errors import DataError
-from ponder.engines.catalogue import Entry, Models, Source, UrlSource, WheelSource
+from ponder.core.errors import DataError, OptionError
+from ponder.engines.catalogue import (
+    MODEL_FILE,
+    AdapterEntry,
+    Entry,
+    FileEntry,
+    FolderEntry,
+    Models,
+    Source,
+    UrlSource,
+    WheelSource,
+)
+from ponder.engines.shipped import is_whole, shipped_file, shipped_folder
 
 Progress = Callable[[int], None]
 """Is told how many bytes of the file have come so far."""
@@ -53,26 +64,42 @@ class ModelStore:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or default_folder()
 
-    def file(self, entry: Entry) -> Path:
+    def file(self, entry: FileEntry) -> Path:
         """Return where the model is, or would be."""
         return self.folder / f"{entry.name}.gguf"
 
     def installed(self, entry: Entry) -> bool:
-        """Whether the file is there in full length; `path` says whether it is the right one."""
+        """Whether all that it takes is there, a download in full length; `gguf` says whether it is the right one."""
+        if isinstance(entry, FolderEntry):
+            return is_whole(entry) and (not isinstance(entry, AdapterEntry) or self.installed(entry.base))
         try:
             return self.file(entry).stat().st_size == entry.size
         except OSError:
             return False
 
     def best(self, models: Models) -> Entry | None:
-        """Return the best model that is installed."""
-        return next((entry for entry in models if self.installed(entry)), None)
+        """Return the installed model of the highest rank; one below 0 is only taken by name."""
+        return next((entry for entry in models if entry.rank >= 0 and self.installed(entry)), None)
+
+    def gguf(self, entry: Entry) -> Path:
+        """Return the file that llama.cpp opens: an adapter's is its base. Raises `DataError`."""
+        if isinstance(entry, AdapterEntry):
+            if not self.file(entry.base).exists():
+                raise DataError(
+                    f"the model {entry.name} runs on {entry.base.name}, which is not installed; "
+                    f"get it with `ponder model get {entry.name}`"
+                )
+            return self.path(entry.base)
+        return shipped_file(entry, MODEL_FILE) if isinstance(entry, FolderEntry) else self.path(entry)
 
     def path(self, entry: Entry) -> Path:
-        """Return the file of an installed model; its hash is checked whenever the file may have changed.
+        """Return the file of an installed model, or the folder of one that comes with its catalogue.
 
-        Raises `DataError` if it is not installed or not what the catalogue says.
+        Its hash is checked; that of a download whenever the file may have changed. Raises `DataError` if it is not
+        installed or not what the catalogue says.
         """
+        if isinstance(entry, FolderEntry):
+            return shipped_folder(entry)
         file = self.file(entry)
         if not file.exists():
             raise DataError(f"the model {entry.name} is not installed; get it with `ponder model get {entry.name}`")
@@ -86,7 +113,15 @@ class ModelStore:
         return file
 
     def remove(self, entry: Entry) -> bool:
-        """Remove a model and what was kept of a broken download; say whether there was anything."""
+        """Remove a model and what was kept of a broken download; say whether there was anything.
+
+        Raises `OptionError` for what comes with its catalogue.
+        """
+        if isinstance(entry, FolderEntry):
+            said = f"{entry.name} comes with its catalogue, in {entry.folder}, and cannot be removed"
+            if isinstance(entry, AdapterEntry):
+                said += f"; `ponder model remove {entry.base.name}` removes what was downloaded for it"
+            raise OptionError(said)
         found = [*self.folder.glob(f"{entry.name}.gguf*"), *self.folder.glob(f"{entry.name}.*.part*")]
         for path in found:
             if path.is_dir():
@@ -96,11 +131,15 @@ class ModelStore:
         return bool(found)
 
     def get(self, entry: Entry, progress: Progress = lambda _: None) -> Path:
-        """Install a model from the first source that works, and return its file. Raises `DataError`.
+        """Install a model, or an adapter's base, from the first source that works; return its path. Raises `DataError`.
 
         Two processes may do this at once: the second waits and finds it done. What has come before a failure is kept,
         unless it is wrong.
         """
+        if isinstance(entry, FolderEntry):
+            if isinstance(entry, AdapterEntry):
+                self.get(entry.base, progress)
+            return shipped_folder(entry)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with _locked(self.folder / f"{entry.name}.lock"):
@@ -117,7 +156,7 @@ class ModelStore:
                 "check its rights, or name another one in PONDER_CACHE"
             ) from None
 
-    def _get(self, entry: Entry, progress: Progress) -> Path:
+    def _get(self, entry: FileEntry, progress: Progress) -> Path:
         reasons = []
         for source in entry.sources:
             key = hashlib.sha256(repr(source).encode()).hexdigest()[:8]
@@ -141,7 +180,7 @@ class ModelStore:
             "what has come so far is kept"
         )
 
-    def _fetch(self, entry: Entry, source: Source, part: Path, progress: Progress) -> None:
+    def _fetch(self, entry: FileEntry, source: Source, part: Path, progress: Progress) -> None:
         """Bring the whole file to `part`; raise `_SourceFailed` where that does not work."""
         if isinstance(source, UrlSource):
             _fetch_url(source.url, part, entry.size, progress)
@@ -153,24 +192,24 @@ class ModelStore:
             _mark(part).unlink(missing_ok=True)
             raise _SourceFailed(f"sent a file with the wrong SHA-256 ({found[:12]}... for {entry.sha256[:12]}...)")
 
-    def _no_room(self, entry: Entry) -> DataError:
+    def _no_room(self, entry: FileEntry) -> DataError:
         return DataError(
             f"the disk is too full for {entry.name}: it takes {entry.size / 1e6:.0f} MB in {self.folder}; "
             "free some space, or name another folder in PONDER_CACHE"
         )
 
-    def _stamp(self, entry: Entry) -> list[object]:
+    def _stamp(self, entry: FileEntry) -> list[object]:
         stat = self.file(entry).stat()
         return [entry.sha256, stat.st_size, stat.st_mtime_ns]
 
-    def _read_stamp(self, entry: Entry) -> object:
+    def _read_stamp(self, entry: FileEntry) -> object:
         try:
             found: object = json.loads(self.file(entry).with_suffix(".gguf.stamp").read_text())
         except (OSError, ValueError):
             return None
         return found
 
-    def _write_stamp(self, entry: Entry) -> None:
+    def _write_stamp(self, entry: FileEntry) -> None:
         stamp = self.file(entry).with_suffix(".gguf.stamp")
         fresh = stamp.with_suffix(f".{os.getpid()}")
         try:

@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 
 from ponder.core.engine import Engine, Think
-from ponder.core.errors import DataError, OptionError, nearest
-from ponder.engines.catalogue import Entry, load_models
+from ponder.core.errors import DataError, OptionError, nearest, require
+from ponder.engines.catalogue import (
+    ADAPTER_FILE,
+    TEMPLATE_FILE,
+    AdapterEntry,
+    Entry,
+    FileEntry,
+    FolderEntry,
+    Models,
+    load_models,
+)
 from ponder.engines.model_store import ModelStore
+from ponder.engines.shipped import shipped_file
 
 _SERVER_CONCURRENCY = 32
+_ADAPTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA adapter to load beside a local model: a GGUF file for llama.cpp, a PEFT folder for transformers.
+
+    Every call that names no adapters itself gets it at `scale`.
+    """
+
+    name: str
+    path: Path
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        named = bool(_ADAPTER_NAME.fullmatch(self.name))
+        require(named, self, "name", self.name, "made of letters, digits, '.', '_' and '-'")
+        require(isfinite(self.scale), self, "scale", self.scale, "a finite number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +51,7 @@ class EngineOptions:
 
     `concurrency` is how many calls may be in flight at a server, `retries` how often it is asked in all before a
     failure counts, `timeout` how many seconds it may be silent. `think_open` and `think_close` override how the model
-    marks its thinking.
+    marks its thinking. `adapters` are for local models only.
     """
 
     threads: int | None = None
@@ -36,6 +66,7 @@ class EngineOptions:
     think_open: str | None = None
     think_close: str | None = None
     timeout: float | None = None
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def think(self) -> Think | None:
@@ -59,49 +90,94 @@ class Loaded:
 async def open_engine(spec: str | None, options: EngineOptions = EngineOptions()) -> AsyncIterator[Loaded]:
     """Open what `spec` names: a GGUF file, a transformers folder, a catalogue name, `URL#NAME`, `echo`, `tape:FILE`.
 
-    None takes the best catalogue model that is installed. Raises `OptionError` for what nothing answers to,
-    `DataError` for what is missing or broken, `EngineError` for what cannot be reached.
+    None takes the catalogue model of the highest rank that is installed. Raises `OptionError` for what nothing answers
+    to, `DataError` for what is missing or broken, `EngineError` for what cannot be reached.
     """
-    if spec == "echo":
-        from ponder.engines.echo import Echo
-
-        yield Loaded(Echo(turn=16), options.concurrency or 64, "echo: scripted replies, no model", weak=True)
-    elif spec is not None and spec.startswith("tape:"):
-        from ponder.engines.tape import Replay
-
-        with closing(Replay(spec.removeprefix("tape:"))) as tape:
-            yield Loaded(tape, options.concurrency or 64, f"{tape.name}, played from {spec.removeprefix('tape:')}")
-    elif spec is not None and spec.startswith(("http://", "https://")):
-        async with _open_server(spec, options) as loaded:
+    if spec is not None and (spec == "echo" or spec.startswith(("tape:", "http://", "https://"))):
+        if options.adapters:
+            raise OptionError(
+                f"{spec} takes no --adapter: adapters are loaded beside a local model, a file or a folder"
+            )
+        async with _open_remote(spec, options) as loaded:
             yield loaded
     elif spec and (Path(spec) / "config.json").is_file():
         async with _open_folder(Path(spec), options) as loaded:
             yield loaded
     else:
-        path, name, notice, weak = _find_gguf(spec, options)
-        async with _open_gguf(path, name, options) as (engine, slots):
-            yield Loaded(engine, min(options.concurrency or slots, slots), notice, weak)
+        async with _open_gguf(_find_gguf(spec, options), options) as loaded:
+            yield loaded
 
 
-def _find_gguf(spec: str | None, options: EngineOptions) -> tuple[Path, str | None, str, bool]:
-    """Return (file, name, notice, weak) of a local model."""
+@asynccontextmanager
+async def _open_remote(spec: str, options: EngineOptions) -> AsyncIterator[Loaded]:
+    """Open what is not a model on this machine."""
+    if spec == "echo":
+        from ponder.engines.echo import Echo
+
+        yield Loaded(Echo(turn=16), options.concurrency or 64, "echo: scripted replies, no model", weak=True)
+    elif spec.startswith("tape:"):
+        from ponder.engines.tape import Replay
+
+        with closing(Replay(spec.removeprefix("tape:"))) as tape:
+            yield Loaded(tape, options.concurrency or 64, f"{tape.name}, played from {spec.removeprefix('tape:')}")
+    else:
+        async with _open_server(spec, options) as loaded:
+            yield loaded
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """What llama.cpp is to open. `adapters` are those of the catalogue, of which `applied` is on."""
+
+    path: Path
+    notice: str
+    name: str | None = None
+    weak: bool = False
+    adapters: tuple[Adapter, ...] = ()
+    applied: str | None = None
+    template: Path | None = None
+    think: Think | None = None
+
+
+def _find_gguf(spec: str | None, options: EngineOptions) -> _Local:
     if spec is not None and (spec.endswith(".gguf") or Path(spec).is_file()):
-        return Path(spec), None, f"{Path(spec).name}, as --model says", False
+        return _Local(Path(spec), f"{Path(spec).name}, as --model says")
     models, store = load_models(options.catalogues), ModelStore()
     if spec is None:
         entry = store.best(models)
         if entry is None:
-            small = min(models, key=lambda entry: (entry.weak, entry.size))
             raise DataError(
-                f"no model is installed: get one with `ponder model get {small.name}`, "
+                f"no model is installed: get one with `ponder model get {_first_to_get(models).name}`, "
                 "or name a file, a folder or a server with --model"
             )
-        why = "the best model that is installed"
+        why = "the first of `ponder model list` that is installed"
     elif spec in models:
         entry, why = models.find(spec), "as --model says"
     else:
         raise _unknown(spec, models.names)
-    return store.path(entry), entry.name, _notice(entry, why), entry.weak
+    return _from_catalogue(entry, _notice(entry, why), models, store)
+
+
+def _from_catalogue(entry: Entry, notice: str, models: Models, store: ModelStore) -> _Local:
+    path = store.gguf(entry)
+    if isinstance(entry, AdapterEntry):
+        # All adapters of one base, so that a call may mix them.
+        siblings = [other for other in models if isinstance(other, AdapterEntry) and other.base == entry.base]
+        adapters = tuple(Adapter(other.name, shipped_file(other, ADAPTER_FILE)) for other in siblings)
+        template = shipped_file(entry, TEMPLATE_FILE) if entry.sha256(TEMPLATE_FILE) else None
+        return _Local(path, notice, entry.name, entry.weak, adapters, entry.name, template, entry.think)
+    think = entry.think if isinstance(entry, FolderEntry) else None
+    return _Local(path, notice, entry.name, entry.weak, think=think)
+
+
+def _first_to_get(models: Models) -> Entry:
+    """Return what to get first: the smallest download that is no weak model."""
+
+    def cost(entry: Entry) -> tuple[bool, int, int]:
+        file = entry.base if isinstance(entry, AdapterEntry) else entry
+        return entry.weak, file.size if isinstance(file, FileEntry) else 0, -entry.rank
+
+    return min((entry for entry in models if entry.rank >= 0), key=cost)
 
 
 def _notice(entry: Entry, why: str) -> str:
@@ -110,6 +186,10 @@ def _notice(entry: Entry, why: str) -> str:
 
 
 def _unknown(spec: str, names: list[str]) -> OptionError | DataError:
+    if spec and (Path(spec) / "adapter_config.json").is_file():
+        return DataError(
+            f"{spec} is an adapter and no model; name its base with --model, and it with --adapter NAME={spec}"
+        )
     if spec and Path(spec).is_dir():
         return DataError(f"the folder {spec} holds no config.json, so it is no transformers model; give its folder")
     if "/" in spec or "\\" in spec:
@@ -122,30 +202,71 @@ def _unknown(spec: str, names: list[str]) -> OptionError | DataError:
 
 
 @asynccontextmanager
-async def _open_gguf(path: Path, name: str | None, options: EngineOptions) -> AsyncIterator[tuple[Engine, int]]:
+async def _open_gguf(local: _Local, options: EngineOptions) -> AsyncIterator[Loaded]:
     from ponder.engines.llama import LlamaEngine
     from ponder.engines.wrap import Retry
 
+    given = tuple(replace(adapter, path=_gguf_adapter(adapter.path)) for adapter in options.adapters)
     async with LlamaEngine(
-        path,
-        name=name,
+        local.path,
+        name=local.name,
         threads=options.threads,
         slots=options.slots or 8,
         context=options.context,
-        think=options.think,
-        chat_template=_read_template(options.chat_template),
-        check=name is None,
+        adapters=[(adapter.name, adapter.path) for adapter in (*local.adapters, *given)],
+        think=options.think or local.think,
+        chat_template=_read_template(options.chat_template or local.template),
+        check=local.name is None,
     ) as engine:
-        yield Retry(engine, max(1, options.retries)), engine.slots
+        own = tuple(adapter for adapter in local.adapters if adapter.name == local.applied)
+        adapted = _adapted(engine, own, given)
+        concurrency = min(options.concurrency or engine.slots, engine.slots)
+        notice = local.notice + _said(given)
+        yield Loaded(Retry(adapted, max(1, options.retries)), concurrency, notice, local.weak)
+
+
+def _gguf_adapter(path: Path) -> Path:
+    """Return the GGUF file of an adapter: the file itself, or the one that lies beside PEFT's files in a folder."""
+    inside = path / ADAPTER_FILE
+    return inside if inside.is_file() else path
+
+
+def _adapted(engine: Engine, own: Sequence[Adapter], given: Sequence[Adapter]) -> Engine:
+    """Apply a model's own adapters, which its name tells already, and those that the user gave."""
+    from ponder.engines.wrap import Adapted, adapter_suffix
+
+    if not own and not given:
+        return engine
+    name = engine.name + adapter_suffix([(adapter.name, adapter.scale) for adapter in given])
+    return Adapted(engine, [(adapter.name, adapter.scale) for adapter in (*own, *given)], name=name)
+
+
+def _said(adapters: Sequence[Adapter]) -> str:
+    """Return what a notice says of the adapters."""
+    listed = ", ".join(f"{adapter.name} at {adapter.scale:g}" for adapter in adapters)
+    return f", with the adapter {listed}" if len(adapters) == 1 else f", with the adapters {listed}" * bool(adapters)
 
 
 @asynccontextmanager
 async def _open_folder(path: Path, options: EngineOptions) -> AsyncIterator[Loaded]:
     from ponder.engines.torch.engine import TorchEngine
 
-    async with TorchEngine(path, threads=options.threads, slots=options.slots or 16, think=options.think) as engine:
-        notice = f"{path.name}, with transformers, as --model says"
-        yield Loaded(engine, min(options.concurrency or engine.slots, engine.slots), notice)
+    for adapter in options.adapters:
+        if not adapter.path.is_dir():
+            raise DataError(
+                f"the adapter {adapter.path} is not a folder: a transformers folder takes a PEFT folder; "
+                "give that, or open a GGUF file of the model with it"
+            )
+    async with TorchEngine(
+        path,
+        threads=options.threads,
+        slots=options.slots or 16,
+        think=options.think,
+        adapters=[(adapter.name, adapter.path) for adapter in options.adapters],
+    ) as engine:
+        notice = f"{path.name}, with transformers, as --model says{_said(options.adapters)}"
+        concurrency = min(options.concurrency or engine.slots, engine.slots)
+        yield Loaded(_adapted(engine, (), options.adapters), concurrency, notice)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Engines around engines: a limit on calls in flight, retries, and a cache. Each is an engine like the one inside."""
+"""Engines around engines: a limit on calls in flight, retries, adapters, a cache. Each is an engine like the inner."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import random
 import sqlite3
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +59,36 @@ class Limit(_Wrapper):
         """Open a generation once there is a place."""
         async with self._places, self._engine.stream(prompt, sampling) as chunks:
             yield chunks
+
+
+class Adapted(_Wrapper):
+    """Applies adapters to every call that names none itself; a call that wants none names one with scale 0.
+
+    `adapters` are (name, scale) pairs of the inner engine. The name says which, as results and tapes must: `name`, or
+    by default the inner engine's with `+adapter@scale` behind it.
+    """
+
+    def __init__(self, engine: Engine, adapters: Sequence[tuple[str, float]], *, name: str | None = None) -> None:
+        super().__init__(engine)
+        self._adapters = tuple(adapters)
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The name given, or the inner engine's and the adapters'."""
+        return self._name or self._engine.name + adapter_suffix(self._adapters)
+
+    @asynccontextmanager
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
+        """Open a generation with the call's own adapters, or with these."""
+        adapted = sampling if sampling.adapters else replace(sampling, adapters=self._adapters)
+        async with self._engine.stream(prompt, adapted) as chunks:
+            yield chunks
+
+
+def adapter_suffix(adapters: Sequence[tuple[str, float]]) -> str:
+    """Return `+valve@0.5` for an adapter, and `+valve` at scale 1."""
+    return "".join(f"+{name}" if scale == 1 else f"+{name}@{scale:g}" for name, scale in adapters)
 
 
 class Retry(_Wrapper):

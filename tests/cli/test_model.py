@@ -13,6 +13,7 @@ from ponder.cli import cli
 from ponder.core.errors import DataError, OptionError
 
 DATA = b"GGUF tiny"
+SHA = hashlib.sha256(DATA).hexdigest()
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "more.toml"
     path.write_text(
         f'[tiny]\nsummary = "nine bytes"\nlicence = "MIT"\nsize = {len(DATA)}\nrank = 9\n'
-        f'sha256 = "{hashlib.sha256(DATA).hexdigest()}"\n'
+        f'sha256 = "{SHA}"\n'
         '[[tiny.source]]\nurl = "https://nowhere.invalid/tiny.gguf"\n'
     )
     return path
@@ -46,7 +47,8 @@ def test_list_shows_what_there_is_and_what_is_installed(catalogue: Path, install
     head, first, *others = done.output.splitlines()
     assert head.split() == ["name", "size", "installed", "licence", "what", "it", "is"]
     assert first.split() == ["tiny", "9", "B", "yes", "MIT", "nine", "bytes"]
-    assert [line.split()[3] for line in others] == ["no", "no", "no"]
+    installed_too = {line.split()[0]: line.split()[3] for line in others}
+    assert {installed_too[name] for name in installed_too if name.startswith(("qwen", "smollm2"))} == {"no"}
     assert "\x1b" not in done.output
 
 
@@ -57,14 +59,17 @@ def test_list_as_json(catalogue: Path, installed: Path) -> None:
         "summary": "nine bytes",
         "licence": "MIT",
         "size": 9,
-        "sha256": hashlib.sha256(DATA).hexdigest(),
+        "sha256": SHA,
+        "files": None,
+        "base": None,
         "rank": 9,
         "weak": False,
         "installed": True,
         "path": str(installed),
     }
-    assert [row["weak"] for row in rows] == [False, False, False, True]
-    assert rows[1]["path"] is None
+    others = {row["name"]: row for row in rows[1:]}
+    assert others["smollm2-135m-instruct"]["weak"] is True
+    assert others["qwen2.5-coder-0.5b-instruct"]["path"] is None
 
 
 def test_get_path_and_remove(catalogue: Path, installed: Path) -> None:
@@ -75,6 +80,65 @@ def test_get_path_and_remove(catalogue: Path, installed: Path) -> None:
     assert ponder("remove", "tiny", "--catalogue", catalogue).output == "tiny is removed\n"
     assert not installed.exists()
     assert json.loads(ponder("remove", "tiny", "--json", "--catalogue", catalogue).output)["removed"] is False
+
+
+@pytest.fixture
+def shipped(catalogue: Path) -> Path:
+    """The catalogue with a whole model and an adapter of `tiny` beside it."""
+    text = catalogue.read_text()
+    for name, file, more in (
+        ("whole", "model.gguf", "rank = -1\n"),
+        ("valve", "adapter.gguf", 'base = "tiny"\nrank = 10\n'),
+    ):
+        folder = catalogue.parent / name
+        folder.mkdir()
+        (folder / file).write_bytes(DATA)
+        text += f'[{name}]\nsummary = "s"\nlicence = "MIT"\nfolder = "{name}"\n{more}files = {{ "{file}" = "{SHA}" }}\n'
+    catalogue.write_text(text)
+    return catalogue
+
+
+def test_list_tells_what_comes_along_and_what_an_adapter_needs(shipped: Path) -> None:
+    lines = {line.split()[0]: line.split()[1:] for line in ponder("list", "--catalogue", shipped).output.splitlines()}
+    assert lines["whole"] == ["9", "B", "yes", "MIT", "s"]
+    assert lines["valve"] == ["9", "B", "needs", "tiny", "MIT", "s"]
+    assert list(lines)[1] == "valve"
+    assert list(lines)[-1] == "whole"
+    rows = {row["name"]: row for row in json.loads(ponder("list", "--json", "--catalogue", shipped).output)}
+    assert rows["whole"]["path"] == str((shipped.parent / "whole").resolve())
+    assert {key: rows["valve"][key] for key in ("size", "sha256", "files", "base", "installed", "path")} == {
+        "size": 9,
+        "sha256": None,
+        "files": {"adapter.gguf": SHA},
+        "base": "tiny",
+        "installed": False,
+        "path": None,
+    }
+
+
+def test_get_path_and_remove_of_an_adapter(shipped: Path, installed: Path) -> None:
+    folder = (shipped.parent / "valve").resolve()
+    told = ponder("get", "valve", "--catalogue", shipped).output
+    assert told == f"valve is installed (9 B, MIT): {folder}\nit runs on tiny (9 B): {installed}\n"
+    assert ponder("path", "valve", "--catalogue", shipped).output == f"{folder}\n"
+    assert json.loads(ponder("get", "valve", "--json", "--catalogue", shipped).output)["installed"] is True
+    refused = ponder("remove", "valve", "--catalogue", shipped).exception
+    assert isinstance(refused, OptionError)
+    assert str(refused).endswith("cannot be removed; `ponder model remove tiny` removes what was downloaded for it")
+    installed.unlink()
+    failed = ponder("get", "valve", "--catalogue", shipped).exception
+    assert isinstance(failed, DataError)
+    assert "the model tiny could not be got" in str(failed)
+
+
+def test_get_path_and_remove_of_a_whole_model(shipped: Path) -> None:
+    folder = (shipped.parent / "whole").resolve()
+    assert ponder("get", "whole", "--catalogue", shipped).output == f"whole is installed (9 B, MIT): {folder}\n"
+    assert ponder("path", "whole", "--catalogue", shipped).output == f"{folder}\n"
+    refused = ponder("remove", "whole", "--catalogue", shipped).exception
+    assert isinstance(refused, OptionError)
+    assert str(refused) == f"whole comes with its catalogue, in {folder}, and cannot be removed"
+    assert (folder / "model.gguf").exists()
 
 
 def test_errors_are_ours(catalogue: Path) -> None:

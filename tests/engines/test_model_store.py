@@ -10,22 +10,30 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from ponder.core.errors import DataError
+from ponder.core.errors import DataError, OptionError
 from ponder.engines import model_store
-from ponder.engines.catalogue import Entry, Source, UrlSource, WheelSource
+from ponder.engines.catalogue import AdapterEntry, FileEntry, FolderEntry, Models, Source, UrlSource, WheelSource
 from ponder.engines.model_store import ModelStore, default_folder
 
 DATA = b"GGUF" + bytes(range(256)) * 4_000
 SHA = hashlib.sha256(DATA).hexdigest()
 
 
-def entry(*sources: Source, sha: str = SHA, size: int = len(DATA), name: str = "m") -> Entry:
-    return Entry(name, sha, size, "MIT", "a model", sources=sources)
+def entry(*sources: Source, sha: str = SHA, size: int = len(DATA), name: str = "m") -> FileEntry:
+    return FileEntry(name=name, sha256=sha, size=size, licence="MIT", summary="a model", sources=sources)
+
+
+def folder_of(tmp_path: Path, file: str) -> Path:
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    (folder / file).write_bytes(DATA)
+    return folder
 
 
 class Server:
@@ -306,13 +314,69 @@ def test_where_models_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert default_folder().name == "models"
 
 
+# What comes with its catalogue.
+
+
+def test_a_whole_model_is_installed_from_the_beginning_and_stays(store: ModelStore, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "model.gguf")
+    model = FolderEntry(name="m", licence="MIT", summary="s", folder=folder, files=(("model.gguf", SHA),))
+    assert store.installed(model)
+    assert store.get(model) == store.path(model) == folder
+    assert store.gguf(model) == folder / "model.gguf"
+    with pytest.raises(OptionError, match=r"m comes with its catalogue, in .*shipped, and cannot be removed$"):
+        store.remove(model)
+    assert not store.folder.exists()
+    (folder / "model.gguf").write_bytes(DATA[:-1] + b"x")
+    for use in (store.get, store.path, store.gguf):
+        with pytest.raises(DataError, match=r"model\.gguf is damaged.*install ponder"):
+            use(model)
+    (folder / "model.gguf").unlink()
+    assert not store.installed(model)
+
+
+def test_an_adapter_is_installed_once_its_base_is(store: ModelStore, server: Server, tmp_path: Path) -> None:
+    base = entry(server.source, name="base")
+    folder = folder_of(tmp_path, "adapter.gguf")
+    files = (("adapter.gguf", SHA),)
+    valve = AdapterEntry(name="valve", licence="MIT", summary="s", folder=folder, files=files, base=base)
+    assert not store.installed(valve)
+    assert store.path(valve) == folder
+    with pytest.raises(DataError, match="valve runs on base, which is not installed; get it with `ponder model get v"):
+        store.gguf(valve)
+    seen: list[int] = []
+    assert store.get(valve, seen.append) == folder
+    assert seen[-1] == len(DATA)
+    assert store.installed(valve)
+    assert store.gguf(valve) == store.file(base)
+    with pytest.raises(OptionError, match="cannot be removed; `ponder model remove base` removes what was downloaded"):
+        store.remove(valve)
+    assert store.installed(valve)
+    store.file(base).write_bytes(DATA[:-1] + b"x")
+    with pytest.raises(DataError, match=r"base\.gguf is damaged"):
+        store.gguf(valve)
+
+
+def test_the_best_is_the_highest_rank_that_is_installed(store: ModelStore, server: Server, tmp_path: Path) -> None:
+    low, high = replace(entry(server.source, name="low"), rank=1), replace(entry(server.source, name="high"), rank=2)
+    folder = folder_of(tmp_path, "model.gguf")
+    tiny = FolderEntry(name="tiny", licence="MIT", summary="s", rank=-1, folder=folder, files=(("model.gguf", SHA),))
+    models = Models({one.name: one for one in (low, high, tiny)})
+    assert models.names == ["high", "low", "tiny"]
+    assert store.best(models) is None
+    store.get(low)
+    assert store.best(models) == low
+    store.get(high)
+    assert store.best(models) == high
+
+
 TWO = """
 import sys
 from pathlib import Path
-from ponder.engines.catalogue import Entry, UrlSource
+from ponder.engines.catalogue import FileEntry, UrlSource
 from ponder.engines.model_store import ModelStore
 folder, url, sha, size = sys.argv[1:]
-ModelStore(Path(folder)).get(Entry("m", sha, int(size), "MIT", "a model", sources=(UrlSource(url),)))
+entry = FileEntry(name="m", sha256=sha, size=int(size), licence="MIT", summary="a model", sources=(UrlSource(url),))
+ModelStore(Path(folder)).get(entry)
 """
 
 

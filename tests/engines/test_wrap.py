@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from ponder.core.problem import Message, Prompt
 from ponder.core.run import Run
 from ponder.engines.echo import Echo, Fault
 from ponder.engines.openai import OpenAIEngine
-from ponder.engines.wrap import Cache, Limit, Retry
+from ponder.engines.wrap import Adapted, Cache, Limit, Retry, adapter_suffix
 
 ASK = Prompt((Message.of("user", "2+2?"),))
 GREEDY = Sampling(temperature=0)
@@ -45,7 +46,7 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def wrappers(path: Path, engine: Engine) -> list[Engine]:
-    return [Limit(engine, 2), Retry(engine), Cache(engine, path / "cache.sqlite")]
+    return [Limit(engine, 2), Retry(engine), Adapted(engine, ()), Cache(engine, path / "cache.sqlite")]
 
 
 def test_a_wrapper_is_the_engine_inside(tmp_path: Path) -> None:
@@ -268,3 +269,44 @@ async def test_they_nest(tmp_path: Path, naps: list[float]) -> None:
     assert (await read(engine)) == replies[0]
     assert engine.hits == 1
     engine.close()
+
+
+# Adapters.
+
+
+class Heard(Echo):
+    """Notes how calls ask, and answers as ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adapters: list[tuple[tuple[str, float], ...]] = []
+
+    @asynccontextmanager
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
+        self.adapters.append(sampling.adapters)
+        async with super().stream(prompt, replace(sampling, adapters=())) as chunks:
+            yield chunks
+
+
+async def test_adapters_are_put_into_calls_that_name_none() -> None:
+    heard = Heard()
+    engine = Adapted(heard, [("valve", 0.5), ("style", 1.0)])
+    for own in ((), (("valve", 0.0),), (("other", 1.0),)):
+        await read(engine, sampling=replace(GREEDY, adapters=own))
+    assert heard.adapters == [(("valve", 0.5), ("style", 1.0)), (("valve", 0.0),), (("other", 1.0),)]
+
+
+def test_the_name_tells_the_adapters_and_their_scales() -> None:
+    assert Adapted(Echo(), [("valve", 0.5), ("style", 1.0)]).name == "echo+valve@0.5+style"
+    assert Adapted(Echo(), [("valve", 0.5)], name="thinker").name == "thinker"
+    assert adapter_suffix([("a", -1.25), ("b", 0)]) == "+a@-1.25+b@0"
+    assert adapter_suffix([]) == ""
+
+
+async def test_a_cache_keeps_replies_under_other_adapters_apart(tmp_path: Path) -> None:
+    heard, path = Heard(), tmp_path / "cache.sqlite"
+    for scale in (1.0, 0.5, 1.0):
+        cache = Cache(Adapted(heard, [("valve", scale)]), path)
+        await read(cache)
+        cache.close()
+    assert heard.adapters == [(("valve", 1.0),), (("valve", 0.5),)]

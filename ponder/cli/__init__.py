@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "methods": "List the methods, or explain one.",
     "tasks": "List the benchmarks.",
     "model": "List, get and find models.",
+    "data": "Make what models are trained on and tested with.",
     "train": "Train a model on this machine.",
     "tape": "Inspect and purge recorded runs.",
     "completion": "Print the shell completion script.",

@@ -15,6 +15,7 @@ from ponder.tasks.gsm8k import GSM8K
 from ponder.tasks.gym import Gym
 from ponder.tasks.hub import HubDataset
 from ponder.tasks.jsonl import JSONL
+from ponder.tasks.lab import load as load_lab
 from ponder.tasks.math500 import MATH500
 from ponder.tasks.prosqa import ProsQA
 from ponder.tasks.spec import options
@@ -89,6 +90,7 @@ TASKS: Mapping[str, Entry] = {
         "made from a seed, without end: level=1 to 10 or a range, language=en, zh or mix",
         _plain("arithmetic", Arithmetic),
     ),
+    "lab": Entry("made up, the shortest chain of thought known: lab:addition:digits=1-3", load_lab),
     "reasoning_gym": Entry("puzzles by the name of their set: reasoning_gym:chain_sum,size=50", _gym),
     "jsonl": Entry("your own questions: jsonl:FILE, one JSON object a line, gzip or not", _jsonl),
     "datasets": Entry("what the datasets package can load: datasets:NAME,config=C,split=S,answer=COLUMN", _hub),

@@ -23,6 +23,7 @@ def test_the_table_names_every_task_in_one_line() -> None:
             "strategyqa",
             "prosqa",
             "arithmetic",
+            "lab",
             "reasoning_gym",
             "jsonl",
             "datasets",
@@ -43,6 +44,9 @@ def test_the_table_names_every_task_in_one_line() -> None:
         "arithmetic:level=3",
         "arithmetic:level=1-5,language=zh",
         "arithmetic:language=mix",
+        "lab:addition",
+        "lab:modular:links=2-3,modulus=5,operations=+-",
+        "lab:arithmetic:level=1-5,language=zh",
     ],
 )
 def test_names_lead_back_to_the_same_task(spec: str) -> None:
@@ -74,6 +78,8 @@ def test_the_seed_reaches_tasks_that_make_their_questions() -> None:
         ("arithmetic:levl=3", "did you mean 'level'?"),
         ("arithmetic:level=12", "level = '12' is out of range"),
         ("arithmetic:seed=x", "seed = 'x' must be of type int"),
+        ("lab", "lab needs the name of a family first"),
+        ("lab:adition", "there is no family 'adition'; did you mean 'addition'?"),
         ("jsonl", "jsonl needs a file"),
         ("jsonl:", "jsonl needs a file"),
     ],

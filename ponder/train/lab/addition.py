@@ -40,11 +40,21 @@ class Addition(Generated):
 
     def _draft(self, draw: random.Random, turn: Turn) -> Draft:
         a, b = (draw.randrange(10 ** (digits - 1), 10**digits) for digits in turn[1:])
-        columns = _columns(a, b, 1)
+        return Sum(a, b).draft(draw)
+
+
+class Sum(NamedTuple):
+    """Two numbers to be added."""
+
+    a: int
+    b: int
+
+    def draft(self, draw: random.Random) -> Draft:
+        """Return the question and its chains; the skipping one adds two digits of each number in one line."""
+        columns, pairs = _columns(*self, 1), _columns(*self, 2)
         steps = tuple(Step(line.text, _slip(line, draw)) for line in columns)
-        pairs = _columns(a, b, 2)
         skipped = tuple(line.text for line in pairs) if len(pairs) < len(columns) else ()
-        return Draft(f"What is {a} + {b}?", f"{a}+{b}", steps, str(a + b), skipped)
+        return Draft(f"What is {self.a} + {self.b}?", f"{self.a}+{self.b}", steps, str(self.a + self.b), skipped)
 
 
 class _Line(NamedTuple):
@@ -67,9 +77,8 @@ class _Line(NamedTuple):
 
 def _columns(a: int, b: int, width: int) -> list[_Line]:
     """Return the lines of a sum whose columns are `width` digits wide; a carry out of the last has its own line."""
-    base, so_far, carry = 10**width, "", 0
+    base, total, so_far, carry = 10**width, a + b, "", 0
     lines: list[_Line] = []
-    total = a + b
     while a or b:
         (a, left), (b, right) = divmod(a, base), divmod(b, base)
         terms = f"{left}+{right}+{carry}" if lines else f"{left}+{right}"
@@ -87,5 +96,6 @@ def _slip(line: _Line, draw: random.Random) -> str:
     """Return the line with a digit that is off by one, or with its last carry forgotten."""
     if not line.down:
         return f"carry 0, {line.so_far[1:]}"
-    wrong = str((int(line.down) + draw.choice((1, -1))) % 10) if len(line.down) == 1 else line.down[::-1]
-    return line._replace(down=wrong, so_far=wrong + line.so_far[len(line.down) :]).text
+    lowest = 1 if line.carry is None else 0
+    wrong = draw.choice([str(int(line.down) + off) for off in (-1, 1) if lowest <= int(line.down) + off <= 9])
+    return line._replace(down=wrong, so_far=wrong + line.so_far[1:]).text

@@ -40,7 +40,12 @@ class Puzzle:
 
 
 class Family(Task, Protocol):
-    """Questions of one kind, made from a seed, without end; a benchmark too."""
+    """Questions of one kind, made from a seed, without end; a benchmark too. Seed 0 is for tests alone."""
+
+    @property
+    def seed(self) -> int:
+        """What the questions are made from."""
+        ...
 
     def puzzles(self, limit: int | None = None) -> Iterator[Puzzle]:
         """Yield puzzles; `items` yields their questions. Puzzle number i depends on (options, seed, i) alone."""

@@ -1,0 +1,71 @@
+"""Lab questions as conversations to learn: first with minimal chains, then with thoughts that overdo it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from ponder.train.base.measure import Exam
+from ponder.train.base.recipe import Recipe
+from ponder.train.lab.puzzle import Puzzle
+from ponder.train.lab.rows import HELD_OUT, held_out
+from ponder.train.lab.table import load_family
+from ponder.train.lab.thought import Overthinking, minimal
+from ponder.train.loops.messages import Conversation, Stage
+
+_SAMPLE = 6000
+"""Rows of each stage that a tokenizer is learnt from."""
+_ROLES = "system\nuser\nassistant\n"
+
+
+def make_stages(recipe: Recipe) -> tuple[Stage, ...]:
+    """Return the stages of a recipe, without those that have no rows; both stages ask the same questions."""
+    puzzles = list(islice(_puzzles(recipe), max(recipe.chains, recipe.thoughts)))
+    draw = random.Random(f"base/{recipe.seed}")
+    chains = tuple(_row(recipe, puzzle, draw, brief=1.0) for puzzle in puzzles[: recipe.chains])
+    thoughts = tuple(_row(recipe, puzzle, draw, brief=recipe.brief) for puzzle in puzzles[: recipe.thoughts])
+    return tuple(stage for stage in (Stage("chains", chains), Stage("thoughts", thoughts)) if stage.rows)
+
+
+def make_exams(recipe: Recipe, count: int) -> list[Exam]:
+    """Return `count` questions of each family that no training asks: those of seed 0."""
+    families = [load_family(spec) for spec in recipe.families]
+    return [Exam(family.name, family.verifier, list(family.puzzles(min(count, HELD_OUT)))) for family in families]
+
+
+def tokenizer_texts(stages: Sequence[Stage]) -> Iterator[str]:
+    """Yield what a tokenizer is to be learnt from: the conversations, without marks, and each symbol by itself.
+
+    Symbols that stand together in formulas would else become one token, and formulas are rearranged.
+    """
+    for stage in stages:
+        for row in stage.rows[:_SAMPLE]:
+            yield _ROLES
+            for _, text in row.messages:
+                plain = text.replace("<think>", "").replace("</think>", "")
+                yield re.sub(r"(?<=[^\w\s])(?=[^\w\s])", "\n", plain)
+
+
+def _puzzles(recipe: Recipe) -> Iterator[Puzzle]:
+    """Yield puzzles of the families in turn. Easy questions come again and again: there are few of them."""
+    kept = held_out()
+    sources = [load_family(spec, recipe.seed).puzzles() for spec in recipe.families]
+    while True:
+        for source in sources:
+            yield next(puzzle for puzzle in source if _asked(puzzle) not in kept)
+
+
+def _row(recipe: Recipe, puzzle: Puzzle, draw: random.Random, brief: float) -> Conversation:
+    """Return a conversation; `brief` is the share of minimal chains among those that think."""
+    question = puzzle.item.meta["question"] if draw.random() < recipe.bare else _asked(puzzle)
+    if draw.random() < recipe.direct:
+        return Conversation((("user", question), ("assistant", f"\\boxed{{{puzzle.answer}}}")), thinking=False)
+    overdone = draw.random() >= brief
+    thought = Overthinking(recipe.passes, recipe.slips).think(puzzle, recipe.seed) if overdone else minimal(puzzle)
+    return Conversation((("user", question), ("assistant", thought.reply(puzzle.answer))))
+
+
+def _asked(puzzle: Puzzle) -> str:
+    return puzzle.item.problem.messages[0].text

@@ -1,0 +1,135 @@
+"""Asks a model lab questions, greedily, and tells how long it thought beside how long it had to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import NamedTuple
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ponder.core.judge import Verifier
+from ponder.train.lab.puzzle import Puzzle
+
+ROWS = 64
+"""Questions that are generated together."""
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+class Exam(NamedTuple):
+    """What a model is asked: puzzles of one family, named, and who judges the answers."""
+
+    family: str
+    verifier: Verifier
+    puzzles: Sequence[Puzzle]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One reply. All counts are of the model's tokens.
+
+    `tokens` were generated, the one that ends the turn included; `thought` is what stands between the marks,
+    `minimal` the minimal chain, and `exit` the thought up to where it first derives the answer (all of it where it
+    never does).
+    """
+
+    family: str
+    difficulty: int
+    thinking: bool
+    correct: bool
+    truncated: bool
+    tokens: int
+    thought: int
+    minimal: int
+    exit: int
+
+
+def measure(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    exams: Sequence[Exam],
+    *,
+    thinking: bool = True,
+) -> list[Measured]:
+    """Answer the exams' puzzles; a reply that does not end within the model's context is truncated, and wrong."""
+    training = model.training
+    model.eval()
+    found = []
+    for exam in exams:
+        # Replies of about one length are generated together, so that few wait for others to end.
+        near = sorted(exam.puzzles, key=lambda puzzle: len(puzzle.minimal))
+        for start in range(0, len(near), ROWS):
+            batch = near[start : start + ROWS]
+            replies = _replies(model, tokenizer, batch, thinking)
+            found += [
+                _measured(tokenizer, exam, puzzle, ids, thinking) for puzzle, ids in zip(batch, replies, strict=True)
+            ]
+    model.train(training)
+    return found
+
+
+def summary(measured: Iterable[Measured]) -> dict[str, float]:
+    """Return, by family, the share of right answers and the mean of thought tokens over that of minimal ones."""
+    families: dict[str, list[Measured]] = {}
+    for one in measured:
+        families.setdefault(one.family, []).append(one)
+    found: dict[str, float] = {}
+    for name, some in families.items():
+        found[f"{name} accuracy"] = round(fmean(one.correct for one in some), 4)
+        found[f"{name} ratio"] = round(sum(one.thought for one in some) / sum(one.minimal for one in some), 3)
+    return found
+
+
+def _replies(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, puzzles: Sequence[Puzzle], thinking: bool
+) -> list[list[int]]:
+    asked = [[{"role": "user", "content": puzzle.item.problem.messages[0].text}] for puzzle in puzzles]
+    prompts = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True, enable_thinking=thinking)
+    inputs = tokenizer(prompts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    with torch.inference_mode():
+        output = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_length=model.config.max_position_embeddings,
+            do_sample=False,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    return [_until(row, tokenizer.eos_token_id) for row in output[:, ids.shape[1] :].tolist()]
+
+
+def _until(ids: list[int], end: int) -> list[int]:
+    return ids[: ids.index(end) + 1] if end in ids else ids
+
+
+def _measured(
+    tokenizer: PreTrainedTokenizerBase, exam: Exam, puzzle: Puzzle, ids: list[int], thinking: bool
+) -> Measured:
+    truncated = ids[-1] != tokenizer.eos_token_id
+    text = tokenizer.decode(ids if truncated else ids[:-1])
+    head, closed, answer = text.partition(_CLOSE) if thinking else ("", "", text)
+    thought = head.removeprefix(_OPEN).strip("\n")
+    reference = puzzle.item.reference
+    assert reference is not None, "every puzzle has an answer"
+    right = not truncated and exam.verifier(answer if closed else text, reference).correct is True
+    lines = thought.split("\n")
+    last = puzzle.steps[-1].text
+    upto = lines[: lines.index(last) + 1] if last in lines else lines
+    thought_tokens, minimal_tokens, exit_tokens = (
+        len(tokenizer(part, add_special_tokens=False)["input_ids"])
+        for part in (thought, puzzle.minimal, "\n".join(upto))
+    )
+    return Measured(
+        family=exam.family,
+        difficulty=puzzle.difficulty,
+        thinking=thinking,
+        correct=right,
+        truncated=truncated,
+        tokens=len(ids),
+        thought=thought_tokens,
+        minimal=minimal_tokens,
+        exit=exit_tokens,
+    )

@@ -1,0 +1,49 @@
+"""A Llama with random weights, and how it is kept: in half precision, to be computed in full."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+
+from ponder.train.base.recipe import Recipe
+
+
+def fresh_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """Return a model of the recipe's shape; its weights are drawn from the recipe's seed."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.hidden,
+        intermediate_size=recipe.inner,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.kv_heads,
+        head_dim=recipe.hidden // recipe.heads,
+        max_position_embeddings=recipe.context,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(recipe.seed)
+    return LlamaForCausalLM(config)
+
+
+def save_rounded(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Save a model and its tokenizer as a transformers folder.
+
+    Weights are rounded to float16, which halves the folder; the configuration says float32, so that whoever loads
+    them computes in full precision and GGUF files of float16 hold the very same numbers.
+    """
+    model.half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    _patch(folder / "config.json", "dtype", "float32")
+    # The name that every version of transformers knows this kind of tokenizer by.
+    _patch(folder / "tokenizer_config.json", "tokenizer_class", "PreTrainedTokenizerFast")
+
+
+def _patch(file: Path, field: str, value: str) -> None:
+    known = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps({**known, field: value}, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")

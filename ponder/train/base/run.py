@@ -1,0 +1,90 @@
+"""From a recipe to a model's folder: questions, tokenizer, weights, training, and an exam that no training asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import tomli_w
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from ponder.core.errors import DataError
+from ponder.train.base.data import make_exams, make_stages, tokenizer_texts
+from ponder.train.base.measure import Exam, Measured, measure, summary
+from ponder.train.base.model import fresh_model, save_rounded
+from ponder.train.base.recipe import Recipe
+from ponder.train.base.tokenizer import learn_tokenizer
+from ponder.train.loops.quiet import quiet
+from ponder.train.loops.settings import SFT
+from ponder.train.loops.sft import Progress, train
+
+RECIPE = "recipe.toml"
+_PROBE = 20
+"""Questions of each family that are asked in the midst of training."""
+
+Finish = Callable[[Path, list[Measured]], None]
+"""Adds files to a folder that is all but done: told where it stands and how the model did."""
+
+
+def train_base(
+    recipe: Recipe, out: Path, questions: int, finish: Finish, progress: Progress | None = None
+) -> list[Measured]:
+    """Train a model from scratch and write its folder to `out`, which appears when everything is in it.
+
+    `questions` of each family are asked at the end, with and without thinking. Until then all files stand beside
+    `out`, and the same recipe continues there. Raises `DataError` where either folder holds something else.
+    """
+    work = _work_folder(recipe, out)
+    weights = work / "model.safetensors"
+    with quiet():
+        exams = make_exams(recipe, questions)
+        if not weights.exists():
+            _train(recipe, work, exams, progress)
+        tokenizer = AutoTokenizer.from_pretrained(work, local_files_only=True)
+        save_rounded(AutoModelForCausalLM.from_pretrained(work, local_files_only=True), tokenizer, work)
+        model = AutoModelForCausalLM.from_pretrained(work, local_files_only=True)
+        measured = [one for thinking in (True, False) for one in measure(model, tokenizer, exams, thinking=thinking)]
+        finish(work, measured)
+    if out.exists():
+        out.rmdir()
+    os.replace(work, out)
+    return measured
+
+
+def _work_folder(recipe: Recipe, out: Path) -> Path:
+    """Return the folder beside `out` in which the run stands, a new or an interrupted one."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists and is not an empty folder; name another, or remove it first")
+    work = out.parent / f".{out.name}.partial"
+    settings = tomli_w.dumps(asdict(recipe))
+    noted = work / RECIPE
+    if noted.exists() and noted.read_text("utf-8") != settings:
+        raise DataError(f"{work} holds an unfinished run of another recipe; name another --out, or remove that folder")
+    work.mkdir(parents=True, exist_ok=True)
+    noted.write_text(settings, "utf-8")
+    return work
+
+
+def _train(recipe: Recipe, work: Path, exams: list[Exam], progress: Progress | None) -> None:
+    stages = make_stages(recipe)
+    tokenizer = learn_tokenizer(tokenizer_texts(stages), recipe.vocabulary, recipe.context)
+    probes = [exam._replace(puzzles=exam.puzzles[:_PROBE]) for exam in exams]
+
+    def evaluate(model: PreTrainedModel) -> Mapping[str, float]:
+        return summary(measure(model, tokenizer, probes))
+
+    settings = SFT(
+        batch=recipe.batch,
+        learning_rate=recipe.learning_rate,
+        warmup=recipe.warmup,
+        lora=0,
+        schedule="progressive",
+        max_length=recipe.context,
+        weight_decay=recipe.weight_decay,
+        beta2=0.98,
+        dtype="float32",
+        seed=recipe.seed,
+    )
+    train(settings, fresh_model(recipe, tokenizer), tokenizer, stages, work, evaluate, progress)

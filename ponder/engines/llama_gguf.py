@@ -109,6 +109,8 @@ def _scalar(kind: int) -> str:
 
 def check_adapter(adapter: Path, base: Path) -> None:
     """Raise `DataError` unless `adapter` is a LoRA adapter all of whose matrices fit the weights of `base`."""
+    if not adapter.exists():
+        raise DataError(f"there is no adapter {adapter}; check its path")
     if adapter.is_dir():
         raise DataError(
             f"the adapter {adapter} is a folder, and llama.cpp reads GGUF files; make one with `ponder shrink export`, "

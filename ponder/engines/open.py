@@ -25,6 +25,7 @@ from ponder.engines.model_store import ModelStore
 from ponder.engines.shipped import shipped_file
 
 _SERVER_CONCURRENCY = 32
+_WEAK = "; it is too weak to reason, so nothing that it shows is a claim about accuracy"
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -155,7 +156,7 @@ def _find_gguf(spec: str | None, options: EngineOptions) -> _Local:
         entry, why = models.find(spec), "as --model says"
     else:
         raise _unknown(spec, models.names)
-    return _from_catalogue(entry, _notice(entry, why), models, store)
+    return _from_catalogue(entry, f"{entry.name}, {why}", models, store)
 
 
 def _from_catalogue(entry: Entry, notice: str, models: Models, store: ModelStore) -> _Local:
@@ -178,11 +179,6 @@ def _first_to_get(models: Models) -> Entry:
         return entry.weak, file.size if isinstance(file, FileEntry) else 0, -entry.rank
 
     return min((entry for entry in models if entry.rank >= 0), key=cost)
-
-
-def _notice(entry: Entry, why: str) -> str:
-    warning = "; it is too weak to reason, so nothing that it shows is a claim about accuracy" if entry.weak else ""
-    return f"{entry.name}, {why}{warning}"
 
 
 def _unknown(spec: str, names: list[str]) -> OptionError | DataError:
@@ -221,8 +217,9 @@ async def _open_gguf(local: _Local, options: EngineOptions) -> AsyncIterator[Loa
         own = tuple(adapter for adapter in local.adapters if adapter.name == local.applied)
         adapted = _adapted(engine, own, given)
         concurrency = min(options.concurrency or engine.slots, engine.slots)
-        notice = local.notice + _said(given)
-        yield Loaded(Retry(adapted, max(1, options.retries)), concurrency, notice, local.weak)
+        weak = local.weak and not given  # What the catalogue says, it says of the model without another's adapters.
+        notice = local.notice + _said(given) + (_WEAK if weak else "")
+        yield Loaded(Retry(adapted, max(1, options.retries)), concurrency, notice, weak)
 
 
 def _gguf_adapter(path: Path) -> Path:

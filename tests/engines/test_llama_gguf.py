@@ -147,7 +147,7 @@ def test_what_is_no_adapter(write: Callable[..., Path], tiny_path: Path, tmp_pat
         check_adapter(write({}, form="control"), tiny_path)
     with pytest.raises(DataError, match=r"is a folder.*`ponder shrink export`"):
         check_adapter(tmp_path, tiny_path)
-    with pytest.raises(DataError, match=r"no model file .*gone\.gguf"):
+    with pytest.raises(DataError, match=r"there is no adapter .*gone\.gguf"):
         check_adapter(tmp_path / "gone.gguf", tiny_path)
 
 

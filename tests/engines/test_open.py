@@ -295,6 +295,15 @@ async def test_an_adapter_beside_a_model_with_adapters(
             pass
 
 
+async def test_a_weak_model_with_an_adapter_is_no_longer_what_the_catalogue_calls_weak(
+    catalogue: Path, tiny_path: Path, tmp_path: Path, valve: Path
+) -> None:
+    install(tiny_path, tmp_path, "tiny-weak")
+    async with open_engine("tiny-weak", replace(options(catalogue), adapters=(Adapter("valve", valve),))) as loaded:
+        assert not loaded.weak
+        assert loaded.notice == "tiny-weak, as --model says, with the adapter valve at 1"
+
+
 async def test_the_adapter_is_in_the_name_of_the_tape(tiny_path: Path, valve: Path, tmp_path: Path) -> None:
     path = tmp_path / "run.tape"
     async with open_engine(str(tiny_path), with_adapters(Adapter("valve", valve))) as loaded:
@@ -314,7 +323,7 @@ async def test_adapters_that_do_not_fit_the_way(tiny_path: Path, valve: Path, tm
     (tmp_path / "model" / "config.json").write_text("{}")
     spec, peft = str(tiny_path), tmp_path / "peft"
     cases: list[tuple[str, Path, type[PonderError], str]] = [
-        (spec, tmp_path / "gone.gguf", DataError, r"no model file .*gone\.gguf"),
+        (spec, tmp_path / "gone.gguf", DataError, r"there is no adapter .*gone\.gguf"),
         (spec, peft, DataError, r"peft is a folder.*`ponder shrink export`"),
         (spec, tiny_path, DataError, r"tiny\.gguf is a model"),
         (str(tmp_path / "model"), valve, DataError, r"valve\.gguf is not a folder: .* takes a PEFT folder"),

@@ -24,6 +24,8 @@ COMMANDS: dict[str, str] = {
     "model": "List, get and find models.",
     "data": "Make what models are trained on and tested with.",
     "train": "Train a model on this machine.",
+    "merge": "Combine two models, or a base and an adapter, at a weight.",
+    "shrink": "Make models smaller, or write them for llama.cpp.",
     "tape": "Inspect and purge recorded runs.",
     "completion": "Print the shell completion script.",
 }

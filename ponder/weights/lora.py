@@ -16,6 +16,8 @@ from ponder.weights.tensors import Array, open_weights, read_object, save_tensor
 
 CONFIG = "adapter_config.json"
 _PREFIX = "base_model.model."
+_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
+"""Ways to begin a training that leave the base as it is."""
 _FACTOR = re.compile(r"(.+)\.lora_([AB])\.weight")
 
 
@@ -88,6 +90,9 @@ def _check(folder: Path, config: Mapping[str, object]) -> None:
             raise DataError(
                 f"{folder} was trained with {field}, which a product of two factors cannot say; leave it out"
             )
+    if config.get("init_lora_weights", True) not in _STARTS:
+        start = config["init_lora_weights"]
+        raise DataError(f"{folder} began as {start}, which changes its base too; save it as plain LoRA (PEFT can)")
     if config.get("bias", "none") != "none":
         raise DataError(f"{folder} was trained with bias = {config['bias']!r}; train it with bias = 'none'")
 

@@ -63,7 +63,7 @@ def encode(values: Array, dtype: str, name: str) -> Bytes:
     if dtype == "BF16":
         bits = np.ascontiguousarray(values, "<f4").view("<u4")
         half = ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype("<u2")
-        finite = bool(((half & 0x7F80) != 0x7F80).all())
+        finite = bool(np.isfinite(values).all() and ((half & 0x7F80) != 0x7F80).all())
         stored: Bytes = half.view(np.uint8)
     else:
         with np.errstate(over="ignore"):
@@ -71,7 +71,7 @@ def encode(values: Array, dtype: str, name: str) -> Bytes:
         finite = bool(np.isfinite(number).all())
         stored = number.view(np.uint8)
     if not finite:
-        raise DataError(f"{name} has values beyond the range of {dtype}; write a type with a wider range")
+        raise DataError(f"{name} has values beyond the range of {dtype}; take a wider type or a smaller weight")
     return stored.reshape(-1)
 
 

@@ -68,6 +68,12 @@ _OPTIONS = (
         metavar="FILE",
         help="The model's chat template, for servers that cannot render it.",
     ),
+    click.option("--think-open", metavar="MARK", help="What opens the model's thinking. Default: its template tells."),
+    click.option(
+        "--think-close",
+        metavar="MARK",
+        help="What closes the model's thinking; empty for a model that does not think. Default: its template tells.",
+    ),
     click.option(
         "--record",
         type=click.Path(path_type=Path),
@@ -132,6 +138,8 @@ class EngineKwargs(TypedDict):
     key_env: str | None
     dialect: str | None
     chat_template: Path | None
+    think_open: str | None
+    think_close: str | None
     record: Path | None
 
 
@@ -139,6 +147,8 @@ def engine_args(concurrency: int | None = None, **given: Unpack[EngineKwargs]) -
     """Collect what the shared options said; `concurrency` is how many calls a server may get at once."""
     from ponder.engines.open import EngineOptions
 
+    if given["think_open"] and not given["think_close"]:
+        raise OptionError(f"--think-open {given['think_open']!r} needs the mark that closes; add --think-close MARK")
     return EngineArgs(
         given["model"],
         given["engine"],
@@ -151,6 +161,8 @@ def engine_args(concurrency: int | None = None, **given: Unpack[EngineKwargs]) -
             key_env=given["key_env"],
             dialect=given["dialect"],
             chat_template=given["chat_template"],
+            think_open=given["think_open"],
+            think_close=given["think_close"],
             concurrency=concurrency,
             adapters=tuple(map(read_adapter, given["adapter"])),
         ),

@@ -8,12 +8,14 @@ from support.command import Command
 from support.tiny_gguf import write_adapter, write_tiny
 
 from ponder.cli.engines import EngineKwargs, engine_args, read_adapter
+from ponder.core.engine import Think
 from ponder.core.errors import OptionError
 from ponder.engines.open import Adapter
 
 NOTHING: EngineKwargs = {
     "model": None, "engine": (), "adapter": (), "catalogue": (), "threads": 1, "slots": 2, "context": 256,
     "key_env": None, "dialect": None, "chat_template": None, "record": None,
+    "think_open": None, "think_close": None,
 }  # fmt: skip
 
 
@@ -47,6 +49,15 @@ def test_a_path_that_is_there_is_a_path(tmp_path: Path) -> None:
     path.write_text("")
     assert read_adapter(f"v={path}") == Adapter("v", path)
     assert read_adapter(f"v={path}@0.5") == Adapter("v", path, 0.5)
+
+
+def test_marks_of_thinking_that_no_template_tells() -> None:
+    given = engine_args(**{**NOTHING, "think_open": "<a>", "think_close": "</a>"}).options
+    assert given.think == Think("<a>", "</a>")
+    assert engine_args(**{**NOTHING, "think_close": ""}).options.think == Think()
+    assert engine_args(**NOTHING).options.think is None
+    with pytest.raises(OptionError, match="--think-open '<a>' needs the mark that closes"):
+        engine_args(**{**NOTHING, "think_open": "<a>"})
 
 
 @pytest.mark.parametrize("text", ["a.gguf", "=a.gguf", "short=", ""])

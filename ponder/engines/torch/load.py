@@ -25,6 +25,8 @@ from ponder.engines.torch.render import Renderer, Tokenizer, Vocabulary
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
 _LAYERS = {"full_attention", "sliding_attention"}
+_WIDE = 256
+"""From this hidden size on bfloat16 is quicker than float32, where the processor has it; below, it is slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ def load(path: Path, dtype: str) -> Loaded:
         vocabulary = _vocabulary(path, tokenizer)
         context, layers = _context(path, config), int(config.get_text_config().num_hidden_layers)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model, lacking = _weights(path, config, _dtype(dtype, config.dtype, device))
+        width = int(config.get_text_config().hidden_size)
+        model, lacking = _weights(path, config, _dtype(dtype, config.dtype, device, width))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise DataError(f"{path} cannot be loaded by transformers: {_sentence(error)}; get the folder again") from None
     if lacking:
@@ -156,15 +159,18 @@ def _context(path: Path, config: PreTrainedConfig) -> int:
     return length
 
 
-def _dtype(asked: str, stored: torch.dtype | None, device: torch.device) -> torch.dtype:
-    """Return the type to compute in: what is asked, else the checkpoint's own where the processor is quick with it."""
+def _dtype(asked: str, stored: torch.dtype | None, device: torch.device, width: int) -> torch.dtype:
+    """Return the type to compute in: what is asked, else the configuration's own where the processor gains from it.
+
+    The type that the weights are stored in says nothing: a small model may be kept in float16 to save space.
+    """
     if asked != "auto":
         return DTYPES[asked]
     if stored is None or stored == torch.float32:
         return torch.float32
     if device.type == "cuda":
         return stored
-    quick = torch.cpu.get_capabilities()
+    quick = torch.cpu.get_capabilities() if width >= _WIDE else {}
     return torch.bfloat16 if quick.get("avx512_bf16") or quick.get("amx_bf16") else torch.float32
 
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ponder.core.engine import Think
-from ponder.core.errors import OptionError, Unsupported
+from ponder.core.errors import DataError, OptionError, Unsupported
 from ponder.core.problem import Image, Message, Prompt, Text
 from ponder.engines.template import MARKS, ChatTemplate, ends_open
 
 _PLACEHOLDER = "\ue000{}\ue001"
+_THINKS = re.compile(r"\b(enable_thinking|reasoning_content|message\.thinking|message\.reasoning)\b")
+"""What a chat template speaks of if its model thinks apart from its answer, whatever marks it uses."""
 
 
 class Tokenizer(Protocol):
@@ -53,7 +55,10 @@ class Rendered:
 
 
 class Renderer:
-    """Renders prompts with one model's template and tokenizer; `think` is found in the template, unless given."""
+    """Renders prompts with one model's template and tokenizer; `think` is found in the template, unless given.
+
+    Raises `DataError` for a template whose model thinks in a way that cannot be told.
+    """
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary, where: str, think: Think | None = None) -> None:
         self._tokenizer = tokenizer
@@ -62,6 +67,11 @@ class Renderer:
         self.think = self._template.think() if think is None else think
         if think is None and not self.think:
             self.think = next((Think(*pair) for pair in MARKS if pair[1] in vocabulary.added), Think())
+            if not self.think and _THINKS.search(vocabulary.template):
+                raise DataError(
+                    f"{where}: the chat template speaks of thinking, but with none of the marks known here; give them "
+                    "with --think-open and --think-close (an empty --think-close takes thoughts as part of the answer)"
+                )
         marks = [mark.strip() for mark in (self.think.open, self.think.close) if mark.strip()]
         # Added tokens that no template writes are words like others, and the model knows them only as tokens.
         control = {

@@ -7,6 +7,7 @@ import math
 import sys
 import threading
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,15 @@ QUESTIONS = ["What is 12 + 30?", "小明有三个苹果", "x", "Ein Zug fährt u
 END = 1
 
 
+@cache
+def opened(folder: Path) -> tuple[torch.nn.Module, object]:
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model, transformers.AutoTokenizer.from_pretrained(folder)
+
+
 def plain(folder: Path, question: str, new: int = 24) -> list[int]:
     """What transformers itself generates, greedily and alone."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = opened(folder)
     turns = [{"role": "user", "content": question}]
     text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")
@@ -114,6 +120,36 @@ async def test_a_fork_reads_no_prefix_again(engine: TorchEngine) -> None:
     assert suffixes <= 8 * 20
 
 
+@pytest.mark.parametrize("warm", [True, False])
+async def test_eight_forks_of_a_thousand_tokens_cost_those_and_their_suffixes(engine: TorchEngine, warm: bool) -> None:
+    """Also when they are sent at once and nothing of them was read before."""
+    trunk = replace(ask("x"), prefill="z", prefill_ids=(5,) * 990)
+    forks = [replace(trunk, prefill_ids=(*trunk.prefill_ids, 10 + n, *range(50, 50 + n))) for n in range(8)]
+    once = replace(GREEDY, max_tokens=1)
+    if warm:
+        await read(engine, trunk, once)
+    replies = await asyncio.gather(*(read(engine, fork, once) for fork in forks))
+    sizes = [chunks[-1].usage.prompt or 0 for chunks in replies if chunks[-1].usage]
+    trunk_size = sizes[0] - 1
+    assert trunk_size >= 1000
+    assert engine.positions == trunk_size + sum(range(1, 9))
+    assert [size - trunk_size for size in sizes] == list(range(1, 9))
+    async with TorchEngine(engine._path, dtype="float32", threads=1, kept=0) as fresh:
+        alone = [ids_of(await read(fresh, fork, once)) for fork in forks]
+    assert [ids_of(chunks) for chunks in replies] == alone
+
+
+async def test_a_fork_equals_a_fresh_prompt(folder: Path, engine: TorchEngine) -> None:
+    trunk = ask("12 + 30 is what? " * 10)
+    said = await read(engine, trunk, replace(WARM, max_tokens=12))
+    forks = [replace(go_on(trunk, said), prefill_ids=(*go_on(trunk, said).prefill_ids, 40 + n)) for n in range(8)]
+    together = await asyncio.gather(*(read(engine, fork, replace(WARM, branch_seed=n)) for n, fork in enumerate(forks)))
+    async with TorchEngine(folder, dtype="float32", threads=1, kept=0) as fresh:
+        alone = [await read(fresh, fork, replace(WARM, branch_seed=n)) for n, fork in enumerate(forks)]
+    assert [ids_of(chunks) for chunks in together] == [ids_of(chunks) for chunks in alone]
+    assert len({ids_of(chunks) for chunks in alone}) == 8
+
+
 async def test_forks_that_start_together_read_their_prefix_once(engine: TorchEngine) -> None:
     prompt = ask("the same for all " * 40)
     runs = await asyncio.gather(*(read(engine, prompt, replace(WARM, max_tokens=1, branch_seed=n)) for n in range(8)))
@@ -175,6 +211,17 @@ async def test_leaving_while_the_prompt_is_read(engine: TorchEngine) -> None:
     after = await read(engine, ask("after"), replace(GREEDY, max_tokens=2))
     assert engine.generated - tokens_of(after) <= 2
     assert after[-1].finish == "length"
+
+
+async def test_leaving_a_long_prompt_stops_within_a_piece_of_it(engine: TorchEngine) -> None:
+    async with engine.stream(ask("x" * 1500), WARM):
+        while not engine.positions:  # noqa: ASYNC110 (nothing tells when a piece is read)
+            await asyncio.sleep(0)
+    seen = engine.positions
+    after = (await read(engine, ask("after"), replace(GREEDY, max_tokens=1)))[-1].usage
+    assert after is not None
+    assert engine.positions - (after.prompt or 0) <= seen + 2 * 256 < 1500
+    assert engine.generated == 1
 
 
 async def test_a_cancelled_stream_leaves_its_neighbours_alone(engine: TorchEngine) -> None:

@@ -148,12 +148,25 @@ def test_models_without_plain_attention_are_refused(copy: Path, kind: str) -> No
 
 def test_the_type_to_compute_in() -> None:
     cpu = torch.device("cpu")
-    assert load_module._dtype("bfloat16", torch.float32, cpu) == torch.bfloat16
-    assert load_module._dtype("auto", torch.float32, cpu) == torch.float32
-    assert load_module._dtype("auto", None, cpu) == torch.float32
-    assert load_module._dtype("auto", torch.bfloat16, torch.device("cuda")) == torch.bfloat16
+    assert load_module._dtype("bfloat16", torch.float32, cpu, 64) == torch.bfloat16
+    assert load_module._dtype("auto", torch.float32, cpu, 4096) == torch.float32
+    assert load_module._dtype("auto", None, cpu, 4096) == torch.float32
+    assert load_module._dtype("auto", torch.bfloat16, torch.device("cuda"), 64) == torch.bfloat16
+    assert load_module._dtype("auto", torch.bfloat16, cpu, 255) == torch.float32
     quick = torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16")
-    assert load_module._dtype("auto", torch.float16, cpu) == (torch.bfloat16 if quick else torch.float32)
+    assert load_module._dtype("auto", torch.float16, cpu, 256) == (torch.bfloat16 if quick else torch.float32)
+
+
+@pytest.mark.parametrize("said", ["float32", None])
+def test_weights_kept_in_half_precision_are_computed_as_the_configuration_says(copy: Path, said: str | None) -> None:
+    from safetensors.torch import load_file, save_file
+
+    kept = {name: tensor.half() for name, tensor in load_file(copy / "model.safetensors").items()}
+    save_file(kept, copy / "model.safetensors", metadata={"format": "pt"})
+    edit(copy / "config.json", dtype=said, torch_dtype=said)
+    model = load(copy, "auto").model
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert torch.equal(model.model.norm.weight, kept["model.norm.weight"].float())
 
 
 def test_an_unknown_type(folder: Path) -> None:

@@ -189,3 +189,17 @@ def test_control_tokens_are_silent_and_marks_are_not(renderer: Renderer) -> None
     assert renderer.decode([START, closing, END]) == "</think>"
     assert renderer.spell(END) == "<|im_end|>"
     assert renderer.silent == {START, END}
+
+
+@pytest.mark.parametrize("word", ["enable_thinking", "message.reasoning_content", "message.thinking"])
+def test_a_template_that_thinks_in_marks_unknown_here_says_how_to_give_them(tmp_path: Path, word: str) -> None:
+    save_tokenizer(
+        tmp_path, "{% for message in messages %}{{ message.content }}{% endfor %}{% if " + word + " %}{% endif %}"
+    )
+    tokenizer = tokenizer_of(tmp_path)
+    vocabulary = replace(_vocabulary(tmp_path, tokenizer), added={})
+    with pytest.raises(DataError, match="none of the marks known here; give them with --think-open and --think-close"):
+        Renderer(tokenizer, vocabulary, "here")
+    given = Think("<pensée>", "</pensée>")
+    assert Renderer(tokenizer, vocabulary, "here", given).think == given
+    assert Renderer(tokenizer, vocabulary, "here", Think()).think == Think()

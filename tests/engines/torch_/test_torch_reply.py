@@ -27,10 +27,12 @@ def decode(ids: Sequence[int]) -> str:
 
 def play(
     ids: Sequence[int], *, tail: Sequence[int] = (), prefill: str = "", stops: tuple[str, ...] = (),
-    finish: StreamFinish = "length", think: Think = TAGS,
+    finish: StreamFinish = "length", think: Think = TAGS, forced: Sequence[int] = (),
 ) -> list[Chunk]:  # fmt: skip
     reply = Reply(decode, tail, think, prefill, stops)
     chunks = []
+    for token in forced:
+        chunks += reply.feed(token, Logprob(str(token), -2.0), forced=True)
     for count, token in enumerate(ids, 1):
         chunks += reply.feed(token, Logprob(str(token), -1.0))
         if reply.matched is not None:
@@ -188,3 +190,48 @@ def test_the_detokenizer_flushes_what_is_left() -> None:
     assert reader.feed(0xE4) == ("", "")
     assert reader.flush() == "\ufffd"
     assert reader.flush() == ""
+
+
+def test_forced_tokens_have_chunks_of_their_own_and_cost_nothing() -> None:
+    chunks = play(list(b"cd"), forced=list(b"ab"))
+    assert [(c.text, c.tokens, c.token_ids, c.forced) for c in chunks[:-1]] == [
+        ("a", 0, (97,), True), ("b", 0, (98,), True), ("c", 1, (99,), False), ("d", 1, (100,), False)
+    ]  # fmt: skip
+
+
+def test_a_forced_token_of_both_channels_is_cut_without_its_id_and_stays_forced() -> None:
+    chunks = play([98], forced=[300, 303, 304])
+    assert [(c.text, c.channel, c.tokens, c.token_ids, c.forced) for c in chunks if c.text] == [
+        ("<think>", "think", 0, (300,), True),
+        ("x", "think", 0, (), True),
+        ("</think>", "think", 0, (), True),
+        ("\n\n", "answer", 0, (), True),
+        ("b", "answer", 1, (98,), False),
+    ]
+
+
+def test_silent_forced_tokens_at_the_end_are_given_out_before_it() -> None:
+    reply = Reply(decode, (), TAGS)
+    assert reply.feed(305, silent=True, forced=True) == []
+    given, end = reply.end("length", Usage(3, 0))
+    assert (given.token_ids, given.tokens, given.forced, given.finish) == ((305,), 0, True, None)
+    assert (end.token_ids, end.tokens, end.forced, end.finish) == ((), 0, False, "length")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from([*b"ab<>/think", 300, 301, 302, 303, 304, *"你é".encode(), 0x80])),
+    st.integers(0, 12),
+    st.lists(st.text("abt<h你", min_size=1, max_size=3), max_size=2),
+)
+def test_forcing_the_beginning_changes_neither_text_nor_channels(ids: list[int], at: int, stops: list[str]) -> None:
+    whole, parts = play(ids), play(ids[at:], forced=ids[:at])
+    for channel in ("think", "answer"):
+        said = ["".join(c.text for c in chunks if c.channel == channel) for chunks in (whole, parts)]
+        assert said[0] == said[1]
+    assert sum(chunk.tokens for chunk in parts) == len(ids[at:])
+    given = [chunk for chunk in parts if chunk.forced]
+    assert parts[: len(given)] == given
+    assert sum(len(chunk.logprobs) for chunk in given) == min(at, len(ids))
+    stopped = play(ids[at:], forced=ids[:at], stops=tuple(stops))
+    assert text(stopped).startswith("".join(c.text for c in stopped if c.forced))

@@ -73,6 +73,15 @@ async def test_running_out_of_memory_says_what_to_lower(folder: Path, monkeypatc
     await close(worker)
 
 
+async def test_memory_that_the_system_refuses_says_so_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor's own allocator has an error without a class of its own."""
+    worker = await opened(folder)
+    monkeypatch.setattr(worker_module.Batch, "decode", lambda self, rows: torch.empty(1 << 55, dtype=torch.uint8))
+    with pytest.raises(EngineError, match="memory ran out; lower slots, max_tokens or the number of kept tokens"):
+        await worker.next(worker.open(ask("x"), GREEDY))
+    await close(worker)
+
+
 async def test_a_stream_left_before_its_turn_never_starts(folder: Path) -> None:
     worker = await opened(folder, slots=1)
     first, second = worker.open(ask("first"), GREEDY), worker.open(ask("second"), GREEDY)

@@ -10,6 +10,7 @@ import pytest
 from engine_cases import ENGINES, Opened, params
 
 from ponder.core.engine import Cap, Chunk, Sampling, Think
+from ponder.core.errors import Unsupported
 from ponder.core.problem import Message, Problem, Prompt
 from ponder.core.run import Run
 from ponder.text.think import split
@@ -185,6 +186,21 @@ async def test_forks_of_one_thought_run_side_by_side(opened: Opened) -> None:
     assert [chunks[-1].finish for chunks in together] == [chunks[-1].finish for chunks in one]
     if opened.reply is not None:
         assert [text(chunks) for chunks in together] == [text(chunks) for chunks in one]
+
+
+async def test_tokens_are_forced_or_refused_and_never_left_out(opened: Opened) -> None:
+    before = await settled(opened)
+    sampling = Sampling(max_tokens=3, temperature=0, force=(40, 41))
+    if Cap.FORCE not in opened.engine.caps:
+        with pytest.raises(Unsupported):
+            await read(opened, sampling=sampling)
+        assert await settled(opened) == before
+        return
+    chunks = await read(opened, sampling=sampling)
+    given = [chunk for chunk in chunks if chunk.forced]
+    assert chunks[: len(given)] == given
+    assert [token for chunk in given for token in chunk.token_ids] == [40, 41]
+    assert sum(chunk.tokens for chunk in chunks) == await settled(opened) - before <= 3
 
 
 async def test_an_engine_says_what_it_is(opened: Opened) -> None:

@@ -205,6 +205,47 @@ async def test_a_count_without_chunks_is_billed_as_the_answer() -> None:
     assert (call.think_tokens, call.answer_tokens) == (0, 3)
 
 
+async def test_forced_tokens_are_part_of_the_reply_and_not_of_the_bill() -> None:
+    chunks: list[Chunk | BaseException] = [
+        Chunk("<think>", "think", 0, (7,), (Logprob("<think>", -1.0),), markup=True, forced=True, usage=Usage(9)),
+        Chunk("so ", "think", 0, (8,), (Logprob("so ", -2.0),), forced=True),
+        Chunk("hm", "think", 1, (9,), (Logprob("hm", -3.0),)),
+        Chunk("", tokens=0, finish="length", usage=Usage(9, 1, 0)),
+    ]
+    run = Run(Fixed(chunks), budget=5)
+    call = await run.generate(ASK, force=(7, 8), max_tokens=1)
+    assert (call.forced, call.token_ids, call.text, call.thinking) == (2, (7, 8, 9), "<think>so hm", "so hm")
+    assert (call.think_tokens, call.answer_tokens, call.tokens, run.budget) == (1, 0, 1, 4)
+    assert [one.logprob for one in call.logprobs[: call.forced]] == [-1.0, -2.0]
+
+
+async def test_forced_text_whose_ids_are_cut_leaves_a_call_without_ids() -> None:
+    chunks: list[Chunk | BaseException] = [
+        Chunk("a", "think", 0, forced=True), Chunk("b", tokens=0, forced=True), Chunk("c", token_ids=(9,)),
+        Chunk("", tokens=0, finish="length"),
+    ]  # fmt: skip
+    call = await Run(Fixed(chunks)).generate(ASK, force=(7,))
+    assert (call.forced, call.token_ids, call.tokens) == (1, (), 1)
+
+
+async def test_scoring_alone_is_a_call_and_no_tokens_at_all_are_none() -> None:
+    fixed = Fixed([Chunk("a", tokens=0, token_ids=(7,), forced=True), Chunk("", tokens=0, finish="length")])
+    run = Run(fixed, budget=3)
+    scored = await run.generate(ASK, force=(7,), max_tokens=0)
+    assert (scored.finish, scored.forced, scored.token_ids, run.trace.tokens) == ("length", 1, (7,), 0)
+    assert (await run.generate(ASK, max_tokens=0)).finish == "length"
+    assert [sampling.force for sampling in fixed.asked] == [(7,)]
+
+
+async def test_a_prompt_with_other_forced_tokens_is_another_prompt_to_its_branch() -> None:
+    fixed = Fixed([Chunk("a", finish="stop")])
+    run = Run(fixed)
+    for force in ((), (7,), (7,), ()):
+        await run.generate(ASK, force=force)
+    seeds = [sampling.branch_seed for sampling in fixed.asked]
+    assert seeds[0] == seeds[1] != seeds[2] == seeds[3]
+
+
 # Limits
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder.core.engine import Cap, Chunk, Sampling, Think
-from ponder.core.errors import TapeMiss
+from ponder.core.errors import TapeMiss, Unsupported
 from ponder.core.problem import Problem, Prompt, Thinking
 from ponder.core.run import Call, Run
 from ponder.engines.along import Along, Probe, Thought
@@ -221,3 +221,9 @@ async def test_a_character_of_many_tokens_is_got_past() -> None:
     for _ in range(2):
         prompt = prompt + await run.generate(prompt, max_tokens=1)
     assert prompt.prefill == "思考"
+
+
+async def test_a_recorded_thought_takes_no_forced_tokens() -> None:
+    with pytest.raises(Unsupported, match="along: a recorded thought takes no forced tokens"):
+        async with Along([exact()]).stream(ASK, Sampling(force=(1,))) as chunks:
+            [chunk async for chunk in chunks]

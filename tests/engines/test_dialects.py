@@ -123,9 +123,9 @@ def test_services_are_told_no_more_than_was_asked() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("sampling", [Sampling(hidden=(1,)), Sampling(adapters=(("a", 0.5),))])
+@pytest.mark.parametrize("sampling", [Sampling(hidden=(1,)), Sampling(adapters=(("a", 0.5),)), Sampling(force=(1,))])
 def test_what_the_protocol_cannot_say_is_refused(name: str, sampling: Sampling) -> None:
-    with pytest.raises(Unsupported, match=r"hidden states|adapters"):
+    with pytest.raises(Unsupported, match=r"hidden states|adapters|forced tokens"):
         dialect_named(name).chat("m", ASK, sampling)
 
 
@@ -211,4 +211,4 @@ def test_dialects_are_known_by_name_and_by_host() -> None:
 def test_who_can_what() -> None:
     assert {d.name for d in DIALECTS if Cap.PREFILL in d.caps} == {"vllm", "llama.cpp"}
     assert {d.name for d in DIALECTS if Cap.THINKING not in d.caps} == {"plain"}
-    assert not any({Cap.HIDDEN, Cap.ADAPTER, Cap.FULL_LOGPROBS} & d.caps for d in DIALECTS)
+    assert not any({Cap.HIDDEN, Cap.ADAPTER, Cap.FULL_LOGPROBS, Cap.FORCE} & d.caps for d in DIALECTS)

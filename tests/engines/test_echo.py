@@ -208,6 +208,13 @@ async def test_whoever_asks_for_more_than_the_engine_has_is_refused(
     assert text(await read(Echo("42", caps=frozenset(Cap)), prompt, sampling)) == "42"
 
 
+async def test_tokens_are_never_forced_whatever_it_is_told_to_offer() -> None:
+    echo = Echo("42", caps=frozenset(Cap))
+    with pytest.raises(Unsupported, match="echo lacks FORCE"):
+        await read(echo, ASK, Sampling(force=(1,)))
+    assert (echo.calls, echo.generated) == (0, 0)
+
+
 async def test_what_a_user_sends_along_is_never_refused() -> None:
     prompt = Prompt((Message("user", (Image("data:,"),)),), tools=(Tool("t", "{}"),))
     assert text(await read(Echo("42"), prompt)) == "42"

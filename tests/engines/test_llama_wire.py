@@ -192,11 +192,13 @@ def test_bad_values_are_refused_by_name(sampling: Sampling, named: str) -> None:
         check_sampling(sampling, ("valve",), 100)
 
 
-def test_good_values_pass_and_hidden_states_do_not() -> None:
+def test_good_values_pass_and_hidden_states_and_forced_tokens_do_not() -> None:
     good = Sampling(stop=("a", "漢"), logit_bias=((99, -math.inf), (0, 3.0)), adapters=(("valve", 0.5),), seed=0)
     check_sampling(good, ("valve",), 100)
     with pytest.raises(Unsupported, match="hidden"):
         check_sampling(Sampling(hidden=(1,)), (), 100)
+    with pytest.raises(Unsupported, match="forced tokens"):
+        check_sampling(Sampling(force=(1,)), (), 100)
 
 
 def test_half_a_character_is_named() -> None:

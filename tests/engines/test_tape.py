@@ -91,6 +91,7 @@ async def test_every_field_of_a_chunk_survives(tmp_path: Path) -> None:
         Chunk("", "think", 0, usage=Usage(3, None, 1)),
         Chunk("思考\n", "think", 2, (5, 6), logprobs, hidden, latent=3, exact=False),
         Chunk("</t>", "think", 1, markup=True),
+        Chunk("so", "answer", 0, (7,), forced=True),
         Chunk("", "answer", 1, tool_calls=(ToolCall("1", "f", "{}"),)),
         Chunk("", "answer", 0, finish="tool_calls", matched_stop="###", usage=Usage(3, 4, 1, 2)),
     ]

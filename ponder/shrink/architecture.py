@@ -121,6 +121,13 @@ def _of_gguf(file: Path) -> Llama:
     if fields.get("general.architecture") != "llama" or fields.get("general.type", "model") != "model":
         raise DataError(f"{file} is no llama model ({fields.get('general.architecture')}); name the adapter's own base")
     tensors = {tensor.name: tuple(int(edge) for edge in reversed(tensor.shape)) for tensor in reader.tensors}
+    try:
+        return _sizes(fields, tensors)
+    except KeyError as error:
+        raise DataError(f"{file} lacks {error.args[0]}; get the file again") from None
+
+
+def _sizes(fields: Mapping[str, int], tensors: Mapping[str, tuple[int, ...]]) -> Llama:
     heads, width = int(fields["llama.attention.head_count"]), int(fields["llama.embedding_length"])
     return Llama(
         layers=int(fields["llama.block_count"]),

@@ -54,6 +54,13 @@ def read_vocabulary(folder: Path, words: int) -> Vocabulary:
     """Read the tokenizer of a transformers folder whose model has `words` embeddings. Raises `DataError`."""
     file = folder / "tokenizer.json"
     tokenizer: Json = read_object(file)
+    try:
+        return _read(folder, file, tokenizer, words)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{file} is laid out in a way that is not known ({error!r}); save the tokenizer anew") from None
+
+
+def _read(folder: Path, file: Path, tokenizer: Json, words: int) -> Vocabulary:
     settings: Json = read_object(folder / "tokenizer_config.json")
     model = tokenizer.get("model") or {}
     pre = _pre(file, tokenizer)

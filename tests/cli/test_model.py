@@ -22,7 +22,7 @@ def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "200")
     path = tmp_path / "more.toml"
     path.write_text(
-        f'[tiny]\nsummary = "nine bytes"\nlicence = "MIT"\nsize = {len(DATA)}\nrank = 9\n'
+        f'[tiny]\nsummary = "nine bytes"\nlicence = "MIT"\nsize = {len(DATA)}\nrank = 99\n'
         f'sha256 = "{SHA}"\n'
         '[[tiny.source]]\nurl = "https://nowhere.invalid/tiny.gguf"\n'
     )
@@ -62,7 +62,7 @@ def test_list_as_json(catalogue: Path, installed: Path) -> None:
         "sha256": SHA,
         "files": None,
         "base": None,
-        "rank": 9,
+        "rank": 99,
         "weak": False,
         "installed": True,
         "path": str(installed),
@@ -87,8 +87,8 @@ def shipped(catalogue: Path) -> Path:
     """The catalogue with a whole model and an adapter of `tiny` beside it."""
     text = catalogue.read_text()
     for name, file, more in (
-        ("whole", "model.gguf", "rank = -1\n"),
-        ("valve", "adapter.gguf", 'base = "tiny"\nrank = 10\n'),
+        ("whole", "model.gguf", "rank = -99\n"),
+        ("valve", "adapter.gguf", 'base = "tiny"\nrank = 100\n'),
     ):
         folder = catalogue.parent / name
         folder.mkdir()

@@ -72,7 +72,7 @@ def test_mirrors_add_sources_behind_the_official_ones() -> None:
 
 
 def test_a_catalogue_of_ones_own(tmp_path: Path) -> None:
-    path = write(tmp_path, f'[mine]\n{ENTRY}rank = 9\n[[mine.source]]\nurl = "https://example.org/m.gguf"\n')
+    path = write(tmp_path, f'[mine]\n{ENTRY}rank = 99\n[[mine.source]]\nurl = "https://example.org/m.gguf"\n')
     models = load_models([path])
     assert models.names[0] == "mine"
     assert "mine" in models
@@ -84,7 +84,7 @@ def test_a_catalogue_of_ones_own(tmp_path: Path) -> None:
 def test_folders_and_adapters_beside_a_catalogue_of_ones_own(tmp_path: Path) -> None:
     """An adapter may stand before its base, even in an earlier catalogue."""
     first = write(tmp_path, f"{ADAPTER}think = ['<a>', '</a>']\n", "first.toml")
-    second = write(tmp_path, f"[mine]\n{ENTRY}{FOLDER}rank = -1\nweak = true\n", "second.toml")
+    second = write(tmp_path, f"[mine]\n{ENTRY}{FOLDER}rank = -99\nweak = true\n", "second.toml")
     models = load_models([first, second])
     valve, whole, mine = (models.find(name) for name in ("valve", "whole", "mine"))
     assert isinstance(valve, AdapterEntry)
@@ -94,7 +94,7 @@ def test_folders_and_adapters_beside_a_catalogue_of_ones_own(tmp_path: Path) -> 
     assert (valve.sha256("adapter.gguf"), valve.sha256("other")) == (SHA, None)
     assert isinstance(whole, FolderEntry)
     assert not isinstance(whole, AdapterEntry)
-    assert (whole.rank, whole.weak, whole.think, whole.folder) == (-1, True, None, tmp_path.resolve() / "w")
+    assert (whole.rank, whole.weak, whole.think, whole.folder) == (-99, True, None, tmp_path.resolve() / "w")
     assert models.names[-1] == "whole"
 
 

@@ -43,7 +43,8 @@ async def solve(
     budget: int | None = None,
 ) -> Result:
     """Answer one problem. `engine` is an engine, what `--model` takes, or a mapping of names to either; None takes the
-    first of `ponder model list` that is installed. `budget` bounds the generated tokens, `seconds` the time. Raises `PonderError`.
+    first of `ponder model list` that is installed. `budget` bounds the generated tokens, `seconds` the
+    time. Raises `PonderError`.
     """
     from ponder.methods import catalogue
 

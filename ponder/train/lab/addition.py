@@ -54,7 +54,8 @@ class Sum(NamedTuple):
         columns, pairs = _columns(*self, 1), _columns(*self, 2)
         steps = tuple(Step(line.text, _slip(line, draw)) for line in columns)
         skipped = tuple(line.text for line in pairs) if len(pairs) < len(columns) else ()
-        return Draft(f"What is {self.a} + {self.b}?", f"{self.a}+{self.b}", steps, str(self.a + self.b), skipped)
+        # Not in the words of `arithmetic`: one question must not have two minimal chains.
+        return Draft(f"Add {self.a} and {self.b}.", f"{self.a}+{self.b}", steps, str(self.a + self.b), skipped)
 
 
 class _Line(NamedTuple):

@@ -33,15 +33,18 @@ def conversations(
     """Yield `count` conversations to train on, the families in turn, each question once and none that tests ask.
 
     Each has `messages`, the puzzle's `id`, `difficulty`, `language`, `answer` and `minimal` chain, and `exit`: the
-    characters of the reply up to where its answer is first derived. `without` holds the questions to leave out that
-    a family does not leave out by itself: `held_out()` unless given. Raises `OptionError` for a family of seed 0,
-    whose questions are those of tests, and `DataError` where a family runs out of questions.
+    characters of the reply up to where its answer is first derived. `without` holds questions to leave out, as they
+    are asked: unless given, what `arithmetic` holds out; the other families leave theirs out by themselves. Raises
+    `OptionError` for a family of seed 0, whose questions are those of tests, and `DataError` where a family runs out
+    of questions.
     """
     for family in families:
         if family.seed == 0:
             raise OptionError(f"{family.name}: seed 0 makes the questions that tests ask; train on another seed")
-    kept = held_out() if without is None else without
-    return (_conversation(puzzle, thinking, seed) for puzzle in _in_turn(families, count, kept))
+    if without is None:
+        benchmark = any(isinstance(family, ArithmeticFamily) for family in families)
+        without = held_out() if benchmark else frozenset()
+    return (_conversation(puzzle, thinking, seed) for puzzle in _in_turn(families, count, without))
 
 
 def questions(families: Sequence[Family], count: int) -> Iterator[dict[str, object]]:

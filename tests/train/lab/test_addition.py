@@ -125,7 +125,7 @@ def test_the_second_number_may_have_digits_of_its_own() -> None:
 
 def test_the_question_says_what_is_added() -> None:
     puzzle = next(islice(Addition("3", seed=1).puzzles(), 0, None))
-    assert puzzle.item.meta["question"] == f"What is {puzzle.given.replace('+', ' + ')}?"
+    assert puzzle.item.meta["question"] == f"Add {puzzle.given.replace('+', ' and ')}."
     assert puzzle.item.problem.question.endswith("Put the final answer in \\boxed{}.")
 
 

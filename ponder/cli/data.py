@@ -75,9 +75,10 @@ def lab(
     with staged_file(out) as stage:
         size = _write(_shown(rows, count), stage)
     turns = {name: len(range(index, count, len(names))) for index, name in enumerate(names)}
-    summary = Summary(str(out), count, turns, size.minimal / count, size.thought / count, size.sha256)
+    thought = None if asks else size.thought / count
+    summary = Summary(str(out), count, turns, size.minimal / count, thought, size.sha256)
     if as_json:
-        print_json(asdict(summary))
+        print_json({"schema": 1, **asdict(summary)})
     else:
         console().print(summary.text(), markup=False)
 
@@ -92,19 +93,19 @@ def _thinking(minimal: bool, passes: float | None, slips: float | None) -> Overt
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a file holds. Characters are means over its rows; thoughts have none where there are only questions."""
+    """What a file holds. Characters are means over its rows; None for the thoughts of questions, which have none."""
 
     file: str
     rows: int
     families: dict[str, int]
     minimal_characters: float
-    thought_characters: float
+    thought_characters: float | None
     sha256: str
 
     def text(self) -> str:
         """Return the summary as people read it."""
         parts = ", ".join(f"{name} {count:,}" for name, count in self.families.items())
-        thought = f", thought {self.thought_characters:.1f}" if self.thought_characters else ""
+        thought = "" if self.thought_characters is None else f", thought {self.thought_characters:.1f}"
         means = f"characters in the mean: minimal {self.minimal_characters:.1f}{thought}"
         return f"{self.file}: {self.rows:,} rows ({parts})\n{means}\nsha256 {self.sha256}"
 

@@ -17,8 +17,8 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in [*SOURCES, *TESTS]}
 
 HEAVY = {
-    "aiohttp", "datasets", "jinja2", "math_verify", "matplotlib", "numpy", "peft", "reasoning_gym", "rich", "scipy",
-    "starlette", "sympy", "torch", "transformers", "trl", "uvicorn", "xllamacpp",
+    "aiohttp", "datasets", "gguf", "jinja2", "math_verify", "matplotlib", "numpy", "peft", "reasoning_gym", "rich",
+    "scipy", "starlette", "sympy", "torch", "transformers", "trl", "uvicorn", "xllamacpp",
 }  # fmt: skip
 
 MAY_IMPORT = {

@@ -262,3 +262,16 @@ def test_inputs_that_come_as_one_flat_list_still_belong_to_their_rows() -> None:
     found = layer(x)
     assert torch.equal(found[:2], plain[:2])
     assert torch.allclose(found[2:], plain[2:] + 2 * x[2:] @ low.T @ high.T, atol=1e-6)
+
+
+async def test_in_half_precision_they_work_too(folder: Path, loras: list[tuple[str, Path]]) -> None:
+    """The matrices are in the model's type; what a scale gives is nearly what it gives in float32."""
+    call = Sampling(max_tokens=0, force=(77, 130, 300), logprobs=1, hidden=(-1,), adapters=(("a", 0.3), ("b", 0.5)))
+    found = []
+    for dtype in ("float32", "bfloat16"):
+        async with TorchEngine(folder, dtype=dtype, threads=1, adapters=loras) as engine:
+            chunks = await read(engine, ask("x"), call)
+        assert {chunk.hidden.format for chunk in chunks if chunk.hidden} == {"f"}
+        found.append([row for chunk in chunks if chunk.hidden for row in chunk.hidden.tolist()])
+    wide, narrow = torch.tensor(found)
+    assert torch.nn.functional.cosine_similarity(wide, narrow, dim=-1).min() > 0.99

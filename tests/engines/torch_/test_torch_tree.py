@@ -100,6 +100,21 @@ def test_a_limit_of_zero_keeps_nothing() -> None:
     assert tree.match([1, 2, 3]) == []
 
 
+def test_each_way_to_compute_has_a_tree_of_its_own_under_one_limit() -> None:
+    tree, ids = PrefixTree(7), [1, 2, 3]
+    ways = [(), (("a", 0.5),), (("a", 1.0),)]
+    for number, way in enumerate(ways[:2]):
+        tree.insert(ids, lambda start, end, number=number: keys([number, *ids], start + 1, end + 1), way)  # type: ignore[misc]
+    assert tree.tokens == 6
+    plain, other = (tree.match(ids, way)[0][0] for way in ways[:2])
+    assert not torch.equal(plain, other)
+    assert tree.match(ids, ways[2]) == []
+    tree.insert([4, 5], lambda start, end: keys([4, 5], start, end), ways[2])
+    assert tree.tokens == 5
+    assert [bool(tree.match(ids, way)) for way in ways] == [False, True, False]
+    assert len(tree._roots) == 2
+
+
 def test_halves_of_a_run_share_no_memory() -> None:
     tree = PrefixTree(100)
     put(tree, list(range(50)))

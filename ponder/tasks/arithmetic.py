@@ -15,9 +15,9 @@ from ponder.tasks.arithmetic_words import WORDS
 from ponder.tasks.shipped import FORMATS, item
 from ponder.verify.number import Number
 
-_LARGEST = (9, 20, 50, 99, 200, 500, 999, 2000, 5000, 9999)
+LARGEST = (9, 20, 50, 99, 200, 500, 999, 2000, 5000, 9999)
 """The largest operand of each level."""
-_FACTOR = (3, 5, 9, 12, 20, 30, 50, 99, 150, 250)
+FACTOR = (3, 5, 9, 12, 20, 30, 50, 99, 150, 250)
 """The largest factor or divisor of each level."""
 _LANGUAGES = ("en", "zh", "mix")
 
@@ -45,7 +45,7 @@ class Arithmetic:
     def __post_init__(self) -> None:
         """Refuse levels and languages that do not exist."""
         match = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", self.level)
-        valid = match is not None and 1 <= int(match[1]) <= int(match[2] or match[1]) <= len(_LARGEST)
+        valid = match is not None and 1 <= int(match[1]) <= int(match[2] or match[1]) <= len(LARGEST)
         require(valid, self, "level", self.level, "a number from 1 to 10 or a range such as 1-5")
         require(self.language in _LANGUAGES, self, "language", self.language, "one of en, zh, mix")
 
@@ -97,7 +97,7 @@ def total(work: Iterable[Operation], start: int = 0) -> int:
 
 def _expression(draw: random.Random, level: int, terms: int, language: str) -> tuple[str, tuple[Operation, ...]]:
     """Return a sum of terms, products among them from level 3 on, with its operations."""
-    largest, factor = _LARGEST[level - 1], _FACTOR[level - 1]
+    largest, factor = LARGEST[level - 1], FACTOR[level - 1]
     text, work = "", list[Operation]()
     for position in range(terms):
         value, times = draw.randint(1, largest), 1
@@ -116,7 +116,7 @@ def _story(draw: random.Random, level: int, steps: int, language: str) -> tuple[
     """Return a word problem of one or two steps, with its operations; no number in it is below 2."""
     words = WORDS[language]
     story = draw.choice([story for story in words.stories if len(story.steps) == steps])
-    largest, factor = max(6, _LARGEST[level - 1]), _FACTOR[level - 1]
+    largest, factor = max(6, LARGEST[level - 1]), FACTOR[level - 1]
     start = draw.randint(5, largest)
     work: list[Operation] = []
     for step in story.steps:

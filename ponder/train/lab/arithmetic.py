@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from ponder.train.lab.puzzle import Puzzle, Step
 from ponder.train.lab.reckon import reckon
 from ponder.verify.number import Number
 
-_SIGNS = {"add": "+", "sub": "-", "mul": "×", "div": "/"}
+SIGNS: Mapping[str, str] = {"add": "+", "sub": "-", "mul": "×", "div": "/"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def _given(work: Iterable[Operation]) -> str:
             text, summed = f"({text})", False
         summed = summed or (bool(text) and kind in ("add", "sub"))
         term = f"{operand}×{times}" if times > 1 else str(operand)
-        text = f"{text}{_SIGNS[kind]}{term}" if text else term
+        text = f"{text}{SIGNS[kind]}{term}" if text else term
     return text
 
 
@@ -70,15 +70,16 @@ def _steps(work: tuple[Operation, ...], draw: random.Random) -> Iterator[Step]:
         value = operand
         if times > 1:
             value = operand * times
-            yield _step("mul", operand, times, value, draw)
+            yield step("mul", operand, times, value, draw)
         if index:
             before = total
             total = {"add": total + value, "sub": total - value, "mul": total * value, "div": total // value}[kind]
-            yield _step(kind, before, value, total, draw)
+            yield step(kind, before, value, total, draw)
         else:
             total = value
 
 
-def _step(kind: str, a: int, b: int, result: int, draw: random.Random) -> Step:
+def step(kind: str, a: int, b: int, result: int, draw: random.Random) -> Step:
+    """Return the line that works out one operation, and a slip near its result."""
     off = draw.choice([off for off in (-10, -2, -1, 1, 2, 10) if abs(off) < 10 or abs(result) > 20])
-    return Step(reckon(kind, a, b), f"{a}{_SIGNS[kind]}{b}={result + off}")
+    return Step(reckon(kind, a, b), f"{a}{SIGNS[kind]}{b}={result + off}")

@@ -14,6 +14,7 @@ from ponder.train.lab.arithmetic import ArithmeticFamily
 from ponder.train.lab.directional import Directional
 from ponder.train.lab.modular import Modular
 from ponder.train.lab.puzzle import Family
+from ponder.train.lab.reckoning import Reckoning
 
 
 class Entry(NamedTuple):
@@ -28,6 +29,7 @@ FAMILIES: Mapping[str, Entry] = {
     "algebra": Entry("linear equations in made-up symbols: variables=4-7, steps=1-5, symbols=6", Algebra),
     "directional": Entry("which way one faces after some turns: actions=1-10", Directional),
     "modular": Entry("chains from left to right: links=1-6, modulus=7, operations=+-*", Modular),
+    "reckoning": Entry("drills, operation after operation: level=1-5, lines=8", Reckoning),
     "arithmetic": Entry("the questions of the benchmark: level=1-5, language=en, zh or mix", ArithmeticFamily),
 }
 """Every family by name."""

@@ -64,7 +64,7 @@ def measure(
             batch = near[start : start + ROWS]
             replies = _replies(model, tokenizer, batch, thinking)
             found += [
-                _measured(tokenizer, exam, puzzle, ids, thinking) for puzzle, ids in zip(batch, replies, strict=True)
+                judge_reply(tokenizer, exam, puzzle, ids, thinking) for puzzle, ids in zip(batch, replies, strict=True)
             ]
     model.train(training)
     return found
@@ -105,9 +105,10 @@ def _until(ids: list[int], end: int) -> list[int]:
     return ids[: ids.index(end) + 1] if end in ids else ids
 
 
-def _measured(
+def judge_reply(
     tokenizer: PreTrainedTokenizerBase, exam: Exam, puzzle: Puzzle, ids: list[int], thinking: bool
 ) -> Measured:
+    """Measure one reply, given as token ids; with `thinking` the answer is what follows the closing mark."""
     truncated = ids[-1] != tokenizer.eos_token_id
     text = tokenizer.decode(ids if truncated else ids[:-1])
     head, closed, answer = text.partition(_CLOSE) if thinking else ("", "", text)

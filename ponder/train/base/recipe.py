@@ -21,11 +21,11 @@ class Recipe:
     `thoughts` questions teach it to overdo it.
     """
 
-    hidden: int = 128
+    hidden: int = 160
     layers: int = 4
-    heads: int = 4
-    kv_heads: int = 2
-    inner: int = 352
+    heads: int = 5
+    kv_heads: int = 5
+    inner: int = 432
     """Width of the feed-forward layers."""
     vocabulary: int = 640
     context: int = 1024
@@ -41,10 +41,10 @@ class Recipe:
     """Share of questions answered without thinking, in the mode that the chat template switches to."""
     bare: float = 0.1
     """Share of questions that say nothing of the answer's format."""
-    chains: int = 32_000
+    chains: int = 48_000
     thoughts: int = 12_000
-    batch: int = 32
-    learning_rate: float = 3e-3
+    batch: int = 8
+    learning_rate: float = 2e-3
     warmup: float = 0.05
     weight_decay: float = 0.1
     seed: int = 1
@@ -73,6 +73,6 @@ class Recipe:
 
 SIZES: Mapping[str, Recipe] = {
     "strong": Recipe(),
-    "small": Recipe(layers=2, hidden=144, inner=384, heads=4, chains=24_000, thoughts=8_000),
+    "small": Recipe(hidden=128, layers=3, heads=4, kv_heads=4, inner=256, chains=32_000, thoughts=10_000),
 }
 """The recipes of the models that come with ponder, by name."""

@@ -84,7 +84,7 @@ def _train(recipe: Recipe, work: Path, exams: list[Exam], progress: Progress | N
         max_length=recipe.context,
         weight_decay=recipe.weight_decay,
         beta2=0.98,
-        dtype="float32",
+        dtype="bfloat16",
         seed=recipe.seed,
     )
     train(settings, fresh_model(recipe, tokenizer), tokenizer, stages, work, evaluate, progress)

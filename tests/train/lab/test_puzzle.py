@@ -8,8 +8,9 @@ from ponder.train.lab.arithmetic import ArithmeticFamily
 from ponder.train.lab.directional import Directional
 from ponder.train.lab.modular import Modular
 from ponder.train.lab.puzzle import Family
+from ponder.train.lab.reckoning import Reckoning
 
-FAMILIES: list[Family] = [Addition(), Algebra(), ArithmeticFamily(), Directional(), Modular()]
+FAMILIES: list[Family] = [Addition(), Algebra(), ArithmeticFamily(), Directional(), Modular(), Reckoning()]
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

@@ -18,10 +18,12 @@ from ponder.engines.torch.render import Renderer
 from ponder.engines.torch.reply import Reply
 from ponder.engines.torch.sampler import draw, logprob, noise, seed_of
 from ponder.engines.torch.slab import Slab
-from ponder.engines.torch.tree import PrefixTree, shared
+from ponder.engines.torch.tree import PrefixTree, Segment, shared
 
 _PIECE = 256
 """How many prompt tokens are read in one go: running streams wait that long, and so does leaving."""
+_WORTH = 16
+"""From how many tokens on it pays to wait until another stream has read what two prompts have in common."""
 
 
 @dataclass(eq=False, slots=True)
@@ -53,9 +55,19 @@ class Row:
         return self.cached is None or self.known < len(self.ids) - 1
 
     @property
+    def left(self) -> int:
+        """How many tokens of its prompt are still to be read."""
+        return len(self.ids) - 1 - self.known
+
+    @property
     def scores(self) -> bool:
         """Whether forced tokens are still to be scored, so that the positions before them must be computed."""
         return self.given < self.prompt and bool(self.sampling.logprobs or self.layers)
+
+    @property
+    def wanted(self) -> list[int]:
+        """The part of the prompt whose keys and values may come from elsewhere: not that which logits are asked of."""
+        return self.ids[: self.given - 1 if self.scores else self.prompt - 1]
 
     @property
     def usage(self) -> Usage:
@@ -82,7 +94,7 @@ class Batch:
         self.rows: list[Row] = []
         self.positions = self.generated = 0
         self._loaded, self._renderer, self._name = loaded, renderer, name
-        self._slab = Slab(loaded.layers)
+        self._slab = Slab(loaded.layers, loaded.device)
         self._tree = PrefixTree(kept)
         self._adapters = Adapters(loaded.model, loras or {})
 
@@ -112,26 +124,59 @@ class Batch:
         self.rows.append(row)
         return row
 
-    def read(self, row: Row) -> list[Chunk]:
-        """Read one piece of a prompt; before the first one, take over what is known of its beginning.
+    def recall(self, rows: Sequence[Row]) -> list[list[Chunk]]:
+        """Take over what is known of the beginning of these prompts; the return value is that of `read`."""
+        for row in rows:
+            self._recall(row)
+        return [self._after(row, None) for row in rows]
+
+    def due(self, waiting: Sequence[Row]) -> list[Row]:
+        """Return those that gain nothing from waiting for what another one, before them, is reading."""
+        due: list[Row] = []
+        for index, row in enumerate(waiting):
+            if row.cached is None:
+                before = [other for other in waiting[:index] if other.scales == row.scales]
+                soon = max((shared(other.ids, row.wanted) for other in before), default=0)
+                if soon < _WORTH or soon - self._known(row) < _WORTH:
+                    due.append(row)
+        return due
+
+    def _known(self, row: Row) -> int:
+        """Return how much of a prompt is known: from the tree, or from a stream that has read as much."""
+        return max(self._best(row)[1], _length(self._tree.match(row.wanted, row.scales)))
+
+    def pick(self, reading: Sequence[Row]) -> list[Row]:
+        """Return those of the prompts, ascending by slot, that go through the model together: the first one in any
+        case, and others of about the same length while there is room.
+        """
+        picked = list(reading[:1])
+        for row in reading[1:]:
+            lengths = [one.left for one in (*picked, row)]
+            alike = 2 * min(lengths) >= max(lengths) and not any(one.scores for one in (*picked, row))
+            if alike and max(lengths) * len(lengths) <= _PIECE:
+                picked.append(row)
+        return sorted(picked, key=lambda row: row.slot)
+
+    def read(self, rows: Sequence[Row]) -> list[list[Chunk]]:
+        """Read one piece of each of these prompts, which `pick` has chosen.
 
         Return the chunks of the forced tokens up to there. The last one has a finish if nothing is to be generated.
         """
-        if row.cached is None:
-            self._recall(row)
-        last = len(row.ids) - 1
-        out = None
-        if row.known < last:
-            new = min(_PIECE, last - row.known)
-            # A token is scored by the position before it; those before the forced ones are of no interest.
-            scored = max(row.known + new + 1 - row.given, 0) if row.scores else 0
-            out = self._forward([row], new, max(scored, 1), row.layers if scored else ())
+        news = [min(_PIECE, row.left) for row in rows]
+        row, new = rows[0], news[0]
+        # A token is scored by the position before it; those before the forced ones are of no interest.
+        scored = max(row.known + new + 1 - row.given, 0) if row.scores else 0
+        out = self._forward(rows, news, max(scored, 1), row.layers if scored else ())
+        for row, new in zip(rows, news, strict=True):
             row.known += new
-            out = out if scored else None
-        if row.known == last:
+        return [self._after(row, out if scored else None) for row in rows]
+
+    def _after(self, row: Row, out: _Out | None) -> list[Chunk]:
+        """Return the chunks that are known now that a prompt was read so far; `out` scores the forced tokens."""
+        if not row.reading:
             self._remember(row)
         chunks = self._give(row, out)
-        if row.known == last and not row.sampling.max_tokens:
+        if not row.reading and not row.sampling.max_tokens:
             chunks += row.reply.end("length", row.usage)
         return self._told(row, chunks)
 
@@ -149,7 +194,7 @@ class Batch:
 
         A row whose last chunk has a finish is at its end, and is to be removed.
         """
-        out = self._forward(rows, 1, 1, {layer for row in rows for layer in row.layers})
+        out = self._forward(rows, [1] * len(rows), 1, {layer for row in rows for layer in row.layers})
         logits = out.logits[:, -1]
         points = [(row.sampling, noise(seed_of(row.sampling), len(row.ids) - row.head)) for row in rows]
         tokens = draw(logits, points)
@@ -216,35 +261,43 @@ class Batch:
         self._tree.insert(row.ids[: row.known], lambda start, end: self._slab.read(row.slot, start, end), row.scales)
 
     def _recall(self, row: Row) -> None:
-        # The last token is computed in any case: its logits are not kept. Nor are those that score forced tokens.
-        wanted = row.ids[: row.given - 1 if row.scores else -1]
-        known = self._tree.match(wanted, row.scales)
-        alike = [other for other in self.rows if other.scales == row.scales]
-        best = max(alike, key=lambda other: shared(other.ids[: other.known], wanted))
-        if shared(best.ids[: best.known], wanted) > sum(segment[0].shape[1] for segment in known):
+        known = self._tree.match(row.wanted, row.scales)
+        best, most = self._best(row)
+        if most > _length(known):
             self._remember(best)
-            known = self._tree.match(wanted, row.scales)
+            known = self._tree.match(row.wanted, row.scales)
         self._slab.reserve(len(self.rows), len(row.ids))
         for segment in known:
             self._slab.write(row.slot, row.known, segment)
             row.known += segment[0].shape[1]
         row.cached = row.known
 
-    def _forward(self, rows: Sequence[Row], new: int, kept: int, layers: Collection[int]) -> _Out:
-        """Run `new` tokens of each row, ascending by slot; return the logits of the last `kept`, and states."""
-        device, starts = self._loaded.device, [row.known for row in rows]
-        end = max(starts) + new
-        self._slab.reserve(len(self.rows), end)
-        self._slab.aim([row.slot for row in rows], starts, new)
-        ids = torch.tensor([row.ids[row.known : row.known + new] for row in rows], device=device)
-        places = torch.tensor(starts, device=device)[:, None] + torch.arange(new, device=device)
-        hidden = torch.arange(end, device=device) > places[:, None, :, None]
+    def _best(self, row: Row) -> tuple[Row, int]:
+        """Return the stream that has read most of a prompt, and how much that is."""
+        wanted = row.wanted
+        alike = ((other, shared(other.ids[: other.known], wanted)) for other in self.rows if other.scales == row.scales)
+        return max(alike, key=lambda pair: pair[1])
+
+    def _forward(self, rows: Sequence[Row], news: Sequence[int], kept: int, layers: Collection[int]) -> _Out:
+        """Run the next `news` tokens of each row, ascending by slot; return the logits of the last `kept`, and states.
+
+        Shorter rows are filled up behind their end: what is written there is never seen, and overwritten later.
+        """
+        device, starts, width = self._loaded.device, [row.known for row in rows], max(news)
+        self._slab.reserve(len(self.rows), max(starts) + width)
+        self._slab.aim([row.slot for row in rows], starts, width)
+        ids = [row.ids[row.known : row.known + new] + [0] * (width - new) for row, new in zip(rows, news, strict=True)]
+        places = torch.tensor(starts, device=device)[:, None] + torch.arange(width, device=device)
+        if min(news) < width:
+            # Behind the end of the context there is no position.
+            places = places.clamp(max=self._loaded.context - 1)
+        hidden = torch.arange(max(starts) + width, device=device) > places[:, None, :, None]
         dtype = self._loaded.model.dtype
         # Additive and in the model's type: eager attention would add a boolean mask as 0 and 1 without a word.
         mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill(hidden, torch.finfo(dtype).min)
         self._adapters.use([row.scales for row in rows])
         out = self._loaded.model(
-            input_ids=ids,
+            input_ids=torch.tensor(ids, device=device),
             attention_mask=mask,
             position_ids=places,
             past_key_values=self._slab.cache,
@@ -252,6 +305,10 @@ class Batch:
             logits_to_keep=kept,
             output_hidden_states=sorted(layers) or False,
         )
-        self.positions += len(rows) * new
+        self.positions += sum(news)
         states = {layer: out.hidden_states[layer][:, -kept:] for layer in layers}
         return _Out(out.logits[:, -kept:].float(), states)
+
+
+def _length(segments: Sequence[Segment]) -> int:
+    return sum(segment[0].shape[1] for segment in segments)

@@ -18,10 +18,13 @@ _STEP = 256
 
 @dataclass(slots=True)
 class _Place:
-    """Where the next forward pass writes: which rows, from which positions on, and how far the longest one goes."""
+    """Where the next pass reads, `rows` up to `end`, and writes, `into` and `columns`: as slices where that will do,
+    else as indices of shape (rows, 1) and (rows, new).
+    """
 
-    rows: list[int] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
+    rows: slice | torch.Tensor = field(default_factory=lambda: slice(0))
+    into: slice | torch.Tensor = field(default_factory=lambda: slice(0))
+    columns: slice | torch.Tensor = field(default_factory=lambda: slice(0))
     end: int = 0
 
 
@@ -62,20 +65,11 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         place = self.place
-        if len(place.rows) == 1:
-            row, start = place.rows[0], place.starts[0]
-            self.keys[row, :, start : place.end] = key_states[0]
-            self.values[row, :, start : place.end] = value_states[0]
-        else:
-            self.keys[place.rows, :, place.starts] = key_states[:, :, 0]
-            self.values[place.rows, :, place.starts] = value_states[:, :, 0]
-        return self._read(self.keys), self._read(self.values)
-
-    def _read(self, block: torch.Tensor) -> torch.Tensor:
-        rows = self.place.rows
-        if rows[-1] - rows[0] == len(rows) - 1:
-            return block[rows[0] : rows[-1] + 1, :, : self.place.end]
-        return block[rows, :, : self.place.end]
+        for block, states in ((self.keys, key_states), (self.values, value_states)):
+            # What is indexed by two tensors comes to the front: (rows, new, heads, head size).
+            even = isinstance(place.into, slice)
+            block[place.into, :, place.columns] = states if even else states.transpose(1, 2)
+        return self.keys[place.rows, :, : place.end], self.values[place.rows, :, : place.end]
 
     def get_seq_length(self) -> int:
         """Return how far the longest row goes; positions are always given, so nothing rests on it."""
@@ -91,8 +85,9 @@ def _grown(block: torch.Tensor, slots: int, room: int) -> torch.Tensor:
 class Slab:
     """The block of all layers. `cache` is what the model's forward pass takes; rows are told to it by `aim`."""
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, device: torch.device | str = "cpu") -> None:
         self._place = _Place()
+        self._device = device
         self._layers = [_Layer(self._place) for _ in range(layers)]
         self.cache = Cache(layers=self._layers)
         self._slots = self._room = 0
@@ -112,10 +107,16 @@ class Slab:
             layer.release()
 
     def aim(self, rows: Sequence[int], starts: Sequence[int], new: int) -> None:
-        """Say where the next pass writes: `new` tokens from `starts` on; several rows, ascending, take one each."""
-        assert len(rows) == 1 or new == 1
-        self._place.rows, self._place.starts = list(rows), list(starts)
-        self._place.end = max(starts) + new
+        """Say where the next pass writes: `new` tokens in each of `rows`, ascending, from `starts` on."""
+        place, end = self._place, max(starts) + new
+        together = rows[-1] - rows[0] == len(rows) - 1
+        indices = torch.tensor(rows, device=self._device)
+        place.end, place.rows = end, slice(rows[0], rows[-1] + 1) if together else indices
+        if together and min(starts) == end - new:
+            place.into, place.columns = place.rows, slice(end - new, end)
+        else:
+            first = torch.tensor(starts, device=self._device)
+            place.into, place.columns = indices[:, None], first[:, None] + torch.arange(new, device=self._device)
 
     def read(self, row: int, start: int, end: int) -> Segment:
         """Return a copy of a row's keys and values."""

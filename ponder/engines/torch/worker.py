@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from ponder.engines.torch.load import Loaded, load
 from ponder.engines.torch.render import Renderer
 
 _AHEAD = 2
+_PATIENCE = 0.05
+"""How long, in seconds, the thread waits for an event loop to hand out what it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Job:
         return self.generated - self.read < _AHEAD or (self.waiting and self.sent == self.taken)
 
 
+_Act = Callable[[Sequence[Row]], list[list[Chunk]]]
+_Letter = tuple[Job, int, Sequence[Chunk | PonderError]]
+
+
 class Worker:
     """The thread of one model. `ready` is done once the model is loaded, or holds the reason why it cannot be."""
 
@@ -72,6 +78,7 @@ class Worker:
         self._jobs: dict[Row, Job] = {}
         self._batch: Batch | None = None
         self._closed = False
+        self._unsettled = 0
         self._thread = threading.Thread(target=self._run, name=f"ponder {options.name}", daemon=True)
         self._thread.start()
 
@@ -100,16 +107,21 @@ class Worker:
         if job.queue.empty():
             with self._lock:
                 job.waiting = True
-                self._lock.notify()
+                self._wake()
         item = await job.queue.get()
         with self._lock:
             job.waiting = False
             job.taken += 1
             job.read += item.tokens if isinstance(item, Chunk) else 0
-            self._lock.notify()
+            self._wake()
         if isinstance(item, PonderError):
             raise item
         return item
+
+    def _wake(self) -> None:
+        """Let the thread look again, unless it is going to anyway when the loop has handed all out."""
+        if not self._unsettled:
+            self._lock.notify()
 
     def leave(self, job: Job) -> None:
         """End a stream, wherever it stands."""
@@ -149,29 +161,40 @@ class Worker:
     def _rest(self) -> bool:
         """Wait until there is something to do; return False when the worker is closed."""
         with self._lock:
-            self._lock.wait_for(self._has_work)
+            while not self._has_work():
+                if not self._lock.wait(_PATIENCE if self._unsettled else None):
+                    self._unsettled = 0
             return not self._closed
 
     def _has_work(self) -> bool:
         if self._closed or (self._inbox and len(self._jobs) < self._options.slots):
             return True
-        return any(job.left or row.reading or job.wanted for row, job in self._jobs.items())
+        if any(job.left or row.reading for row, job in self._jobs.items()):
+            return True
+        wanted = [job.wanted for job in self._jobs.values()]
+        # Those who have not read yet may only not have had their turn: all of them in one step cost hardly more.
+        return any(wanted) and (all(wanted) or not self._unsettled)
 
     def _step(self, batch: Batch) -> None:
-        """Let go who has left, take in who waits, read one piece of one prompt, decode one token of each stream."""
+        """Let go who has left, take in who waits, read a piece of some prompts, decode one token of each stream."""
         with self._lock:
             gone = [row for row, job in self._jobs.items() if job.left]
         for row in gone:
             del self._jobs[row]
             batch.remove(row)
         self._admit(batch)
-        reading = next((row for row in self._jobs if row.reading), None)
-        if reading is not None:
-            self._attempt(batch, [reading])
+        for row in batch.due(self._reading()):
+            self._attempt(batch, batch.recall, [row])
+        reading = [row for row in self._reading() if row.cached is not None]
+        if reading:
+            self._attempt(batch, batch.read, batch.pick(reading))
         with self._lock:
             ready = [row for row, job in self._jobs.items() if not row.reading and job.wanted and not job.left]
         if ready:
-            self._attempt(batch, sorted(ready, key=lambda row: row.slot))
+            self._attempt(batch, batch.decode, sorted(ready, key=lambda row: row.slot))
+
+    def _reading(self) -> list[Row]:
+        return [row for row in self._jobs if row.reading]
 
     def _admit(self, batch: Batch) -> None:
         while len(self._jobs) < self._options.slots:
@@ -184,46 +207,55 @@ class Worker:
             try:
                 self._jobs[batch.add(job.prompt, job.sampling)] = job
             except Exception as error:  # the task's boundary: the stream is told
-                self._send(job, [self._as_ponder(error)])
+                self._send([(job, 0, [self._as_ponder(error)])])
 
-    def _attempt(self, batch: Batch, rows: Sequence[Row]) -> None:
-        """Read on in one prompt, or decode; a failure ends the streams that took part in it, and no others."""
-        reading = rows[0].reading
+    def _attempt(self, batch: Batch, act: _Act, rows: Sequence[Row]) -> None:
+        """Read on in some prompts, or decode; a failure ends the streams that took part in it, and no others."""
         try:
-            parts = [batch.read(rows[0])] if reading else batch.decode(rows)
+            parts = act(rows)
         except Exception as error:  # the task's boundary: the streams are told
+            self._send([(self._jobs.pop(row), row.generated, [self._as_ponder(error)]) for row in rows])
             for row in rows:
-                self._send(self._jobs.pop(row), [self._as_ponder(error)])
                 batch.drop(row)
             return
+        mail = [(self._jobs[row], row.generated, chunks) for row, chunks in zip(rows, parts, strict=True)]
         for row, chunks in zip(rows, parts, strict=True):
-            job = self._jobs[row]
             if chunks and chunks[-1].finish is not None:
                 del self._jobs[row]
                 batch.remove(row)
-            self._send(job, chunks, tokens=0 if reading else 1)
+        self._send(mail)
 
-    def _send(self, job: Job, items: Sequence[Chunk | PonderError], tokens: int = 0) -> None:
+    def _send(self, mail: Sequence[_Letter]) -> None:
+        """Hand over what is new: to each stream how many tokens it has by now, and items; each loop is called once."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Letter]] = {}
         with self._lock:
-            job.generated += tokens
-            job.sent += len(items)
-        if items:
-            self._call(job.loop, job.queue, items)
+            for job, generated, items in mail:
+                job.generated = generated
+                job.sent += len(items)
+                if items:
+                    by_loop.setdefault(job.loop, []).append((job, generated, items))
+            self._unsettled += len(by_loop)
+        for loop, letters in by_loop.items():
+            self._call(loop, letters)
 
-    def _call(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        queue: asyncio.Queue[Chunk | PonderError],
-        items: Sequence[Chunk | PonderError],
-    ) -> None:
+    def _call(self, loop: asyncio.AbstractEventLoop, letters: Sequence[_Letter]) -> None:
         def put() -> None:
-            for item in items:
-                queue.put_nowait(item)
+            for job, _, items in letters:
+                for item in items:
+                    job.queue.put_nowait(item)
+            # The readers that were woken just now run before this does.
+            loop.call_soon(self._settle)
 
         try:
             loop.call_soon_threadsafe(put)
         except RuntimeError:  # the loop is closed: nobody will ever read this
             self.close()
+
+    def _settle(self) -> None:
+        """Note that all who were waiting for what was sent have read it."""
+        with self._lock:
+            self._unsettled = max(0, self._unsettled - 1)
+            self._wake()
 
     def _tell(
         self, ready: asyncio.Future[tuple[Loaded, Renderer]], outcome: tuple[Loaded, Renderer] | PonderError
@@ -248,9 +280,8 @@ class Worker:
             jobs = [*self._jobs.values(), *self._inbox]
             self._inbox.clear()
         self._jobs.clear()
-        for job in jobs:
-            if not job.left:
-                self._send(job, [EngineError(f"{self._options.name} was closed while it replied")])
+        broken = EngineError(f"{self._options.name} was closed while it replied")
+        self._send([(job, job.generated, [broken]) for job in jobs if not job.left])
 
     def _as_ponder(self, error: Exception) -> PonderError:
         """Return the error as one that a user can act on."""

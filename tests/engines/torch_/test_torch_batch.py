@@ -17,6 +17,7 @@ pytestmark = pytest.mark.torch
 
 from ponder.engines.torch.batch import Batch, Row  # noqa: E402
 from ponder.engines.torch.load import Loaded, load  # noqa: E402
+from ponder.engines.torch.tree import shared  # noqa: E402
 
 LONG = Sampling(max_tokens=30, temperature=1.0, branch_seed=3, logit_bias=((1, -1e9),))
 
@@ -38,9 +39,20 @@ def batch_of(loaded: Loaded, kept: int = 10000) -> Batch:
 
 def ready(batch: Batch, question: str, sampling: Sampling = LONG) -> Row:
     row = batch.add(ask(question), sampling)
-    while row.reading:
-        batch.read(row)
+    finish(batch, row)
     return row
+
+
+def finish(batch: Batch, *rows: Row) -> list[list[Row]]:
+    """Read prompts as the worker does; return which of them went through the model together."""
+    passes = []
+    while waiting := [row for row in rows if row.reading]:
+        for row in batch.due(waiting):
+            batch.recall([row])
+        if reading := [row for row in waiting if row.cached is not None and row.reading]:
+            passes.append(batch.pick(reading))
+            batch.read(passes[-1])
+    return passes
 
 
 def drive(batch: Batch, row: Row) -> list[int]:
@@ -75,15 +87,62 @@ def test_rows_that_come_and_go_at_random_equal_rows_alone(loaded: Loaded) -> Non
 def test_a_prompt_is_read_in_pieces_and_every_position_is_counted_once(loaded: Loaded) -> None:
     batch = batch_of(loaded)
     row = batch.add(ask("word " * 300), LONG)
-    pieces = 0
-    while row.reading:
-        batch.read(row)
-        pieces += 1
-    assert pieces > 2
+    assert len(finish(batch, row)) > 2
     assert batch.positions == row.known == row.prompt - 1
     batch.decode([row])
     assert batch.positions == row.prompt
     assert batch.generated == 1
+
+
+def test_prompts_of_about_one_length_are_read_together_and_each_as_if_alone(loaded: Loaded) -> None:
+    """Also behind beginnings of different length that are known already, and by rows that do not lie side by side."""
+    words = [
+        "aa bb cc dd ee",
+        "ff gg hh ii jj kk ll",
+        "mm nn oo pp qq rr",
+        "ss tt " * 40,
+        "uu vv ww xx yy",
+        "zz " * 300,
+    ]
+    expected = [drive(one := batch_of(loaded), ready(one, text)) for text in words]
+    batch = batch_of(loaded)
+    rows = [batch.add(ask(text), LONG) for text in words]
+    passes = finish(batch, *rows)
+    together = next(group for group in passes if len(group) > 1)
+    assert [row.slot for row in together] == sorted(row.slot for row in together)
+    assert rows[3] not in together
+    assert all(len(group) == 1 for group in passes if rows[5] in group)
+    assert batch.positions == sum(row.prompt - 1 - (row.cached or 0) for row in rows)
+    for row, reply in zip(rows, expected, strict=True):
+        while row.generated < len(reply):
+            batch.decode([row])
+        assert row.ids[row.prompt :] == reply
+
+
+def test_a_pass_over_several_prompts_is_no_longer_than_one_over_a_long_one(loaded: Loaded) -> None:
+    batch = batch_of(loaded)
+    rows = [batch.add(ask(f"{chr(97 + number)} {number} " * 20), LONG) for number in range(8)]
+    passes = finish(batch, *rows)
+    assert sum(len(group) for group in passes) == 8
+    assert any(len(group) > 1 for group in passes)
+    assert all(len(group) * max(row.prompt - (row.cached or 0) for row in group) <= 256 + 8 for group in passes)
+
+
+def test_a_prompt_waits_for_the_stream_that_is_reading_what_they_have_in_common(loaded: Loaded) -> None:
+    batch = batch_of(loaded)
+    first, second, other = (batch.add(ask(text), LONG) for text in ("same " * 100 + "a", "same " * 100 + "b", "new"))
+    assert batch.due([first, second, other]) == [first, other]
+    finish(batch, first)
+    assert batch.due([second, other]) == [second, other]
+    finish(batch, second, other)
+    assert (first.cached, second.cached) == (0, shared(first.ids, second.ids))
+    assert batch.positions == sum(row.prompt - 1 - (row.cached or 0) for row in (first, second, other))
+
+
+def test_short_beginnings_in_common_are_not_waited_for(loaded: Loaded) -> None:
+    batch = batch_of(loaded)
+    rows = [batch.add(ask(text), LONG) for text in ("quite", "other")]
+    assert batch.due(rows) == rows
 
 
 def test_what_left_is_known_and_what_failed_is_not(loaded: Loaded) -> None:
@@ -125,8 +184,7 @@ def test_noise_goes_by_the_position_in_the_reply(loaded: Loaded) -> None:
     batch = batch_of(loaded)
     whole = drive(batch, ready(batch, "place"))
     given = batch.add(ask("place", ids=tuple(whole[:10])), LONG)
-    while given.reading:
-        batch.read(given)
+    finish(batch, given)
     assert given.cached == given.prompt - 1
     assert drive(batch, given)[:20] == whole[10:]
 

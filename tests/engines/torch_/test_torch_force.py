@@ -241,7 +241,8 @@ def test_a_row_that_only_scores_is_at_its_end_when_it_is_read(folder: Path) -> N
     batch = Batch(loaded, loaded.renderer("here", None), "tiny", 1000)
     with torch.inference_mode():
         row = batch.add(ask("x"), Sampling(max_tokens=0, force=GIVEN, logprobs=1))
-        chunks = batch.read(row)
+        batch.recall([row])
+        (chunks,) = batch.read([row])
         assert not row.reading
         assert chunks[-1].finish == "length"
         assert chunks[0].usage is not None

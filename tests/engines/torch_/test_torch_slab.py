@@ -124,6 +124,21 @@ def test_a_cleared_block_gives_its_memory_back_and_starts_anew(model: torch.nn.M
     assert torch.allclose(logits[0, -1], alone(model, SEQUENCES[1]), atol=1e-4)
 
 
-def test_several_rows_take_one_token_each(model: torch.nn.Module) -> None:
-    with pytest.raises(AssertionError):
-        Slab(2).aim([0, 1], [0, 0], 2)
+@pytest.mark.parametrize("rows", [[0, 1, 2], [0, 2]])
+def test_several_rows_take_several_tokens_and_what_fills_up_the_short_ones_does_no_harm(
+    model: torch.nn.Module, rows: list[int]
+) -> None:
+    slab = Slab(2)
+    slab.reserve(3, 16)
+    starts = [1, 0, 2]
+    for row in rows:
+        if starts[row]:
+            step(model, slab, [row], [0], [SEQUENCES[row][: starts[row]]])
+    new = [SEQUENCES[row][starts[row] : starts[row] + 3] for row in rows]
+    new[1 if len(rows) == 3 else 0][2] = 63
+    known = [starts[row] + (2 if tokens[2] == 63 else 3) for row, tokens in zip(rows, new, strict=True)]
+    step(model, slab, rows, [starts[row] for row in rows], new)
+    for row, at in zip(rows, known, strict=True):
+        logits = step(model, slab, [row], [at], [SEQUENCES[row][at : at + 1]]) if at < len(SEQUENCES[row]) else None
+        if logits is not None:
+            assert torch.allclose(logits[0, -1], alone(model, SEQUENCES[row][: at + 1]), atol=1e-4)

@@ -18,13 +18,27 @@ from ponder.cli.ranges import MOST, Finite
 if TYPE_CHECKING:
     from ponder.train.lab.thought import Overthinking
 
+_FAMILIES = """\b
+Families:
+  addition:digits=1-3,second=4       sums, digit by digit from the right
+  algebra:variables=4-7,steps=1-5    linear equations in made-up symbols
+  directional:actions=1-10           which way one faces after some turns
+  modular:links=1-6,modulus=7        chains of operations modulo a number
+  reckoning:level=1-5,lines=8        drills of operations, one a line
+  arithmetic:level=1-5,language=mix  the questions of the benchmark
+
+\b
+Example:
+  ponder data lab addition modular --count 10000 --passes 3 --out train.jsonl
+"""
+
 
 @click.group()
 def data() -> None:
     """Make what models are trained on and tested with."""
 
 
-@data.command()
+@data.command(epilog=_FAMILIES)
 @click.argument("families", nargs=-1, required=True, metavar="FAMILY...")
 @click.option("--count", type=click.IntRange(1, MOST), required=True, help="Rows, all families together.")
 @click.option("--seed", type=int, help="Not 0, which is for --questions.  [default: 1]")
@@ -45,19 +59,9 @@ def lab(
     out: Path,
     as_json: bool,
 ) -> None:
-    r"""Make conversations whose thoughts are too long by a known amount, or questions for tests.
+    """Make conversations whose thoughts are too long by a known amount, or questions for tests.
 
-    Families take turns. Each is a name with options behind a colon:
-
-    \b
-    addition:digits=1-3,second=4      sums, digit by digit from the right
-    algebra:variables=4-7,steps=1-5   linear equations in made-up symbols
-    directional:actions=1-10          which way one faces after some turns
-    modular:links=1-6,modulus=7       chains of operations modulo a number
-    reckoning:level=1-5,lines=8       drills of operations, one a line
-    arithmetic:level=1-5,language=mix the questions of the benchmark
-
-    Example: ponder data lab addition modular --count 10000 --passes 3 --out train.jsonl
+    Each family is a name, with options behind a colon. Several take turns.
     """
     from ponder.train.lab.rows import conversations, questions
     from ponder.train.lab.table import load_family

@@ -70,7 +70,7 @@ class BenchArgs:
 @click.option("-o", "options", multiple=True, metavar="KEY=VALUE", help="An option for every method that has it.")
 @engine_options
 @click.option(
-    "--limit", type=click.IntRange(1, MOST), help="Questions of each task. Default: all (100 of endless ones)."
+    "--limit", type=click.IntRange(1, MOST), help="Questions of each task. Default: all; 1,000 of those without end."
 )
 @click.option("--seeds", type=click.IntRange(1, MOST), default=1, show_default=True, help="Attempts at each question.")
 @click.option("--task-seed", type=int, default=0, show_default=True, help="Of generated questions.")

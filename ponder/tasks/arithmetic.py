@@ -20,6 +20,8 @@ LARGEST = (9, 20, 50, 99, 200, 500, 999, 2000, 5000, 9999)
 FACTOR = (3, 5, 9, 12, 20, 30, 50, 99, 150, 250)
 """The largest factor or divisor of each level."""
 _LANGUAGES = ("en", "zh", "mix")
+QUESTIONS = 1000
+"""How many questions are asked where no number is given; with seed 0, no training data holds them."""
 
 
 class Operation(NamedTuple):
@@ -57,11 +59,11 @@ class Arithmetic:
         return ":".join(["arithmetic", *([",".join(changed)] if changed else [])])
 
     def items(self, limit: int | None = None) -> Iterator[Item]:
-        """Yield questions; without a limit there is no end of them."""
-        return (question for question, _ in self.worked(limit))
+        """Yield questions; without a limit the first 1,000 of them."""
+        return (question for question, _ in self.worked(QUESTIONS if limit is None else limit))
 
     def worked(self, limit: int | None = None) -> Iterator[tuple[Item, tuple[Operation, ...]]]:
-        """Yield the same questions, each with the operations that lead from 0 to its answer."""
+        """Yield the questions, without a limit no end of them, each with the operations from 0 to its answer."""
         low, _, high = self.level.partition("-")
         levels = range(int(low), int(high or low) + 1)
         for index in islice(count(), limit):

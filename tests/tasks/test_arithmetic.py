@@ -74,6 +74,11 @@ def test_fewer_questions_are_a_beginning_of_more(seed: int, level: str, language
     assert list(task.items(limit)) == list(Arithmetic(level, language, seed).items(limit))
 
 
+def test_without_a_limit_it_asks_a_thousand() -> None:
+    assert len(list(Arithmetic().items())) == 1000
+    assert len(list(Arithmetic().items(1003))) == 1003
+
+
 def test_a_question_depends_on_seed_level_language_and_number_alone() -> None:
     mixed = list(Arithmetic("1-5").items(40))
     third: list[Item] = list(Arithmetic("3").items(40))

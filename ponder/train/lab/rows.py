@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from ponder.core.errors import DataError, OptionError
 from ponder.core.judge import Item, Verifier
+from ponder.tasks.arithmetic import QUESTIONS
 from ponder.train.lab.arithmetic import ArithmeticFamily
 from ponder.train.lab.puzzle import Family, Puzzle
 from ponder.train.lab.thought import Overthinking
 from ponder.verify.number import Number
 
-HELD_OUT = 1000
+HELD_OUT = QUESTIONS
 """The first so many `arithmetic` questions of seed 0, at each level and in each language, are never trained on."""
 _PATIENCE = 2000
 """A family that repeats itself so often in a row has run dry."""

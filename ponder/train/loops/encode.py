@@ -28,13 +28,31 @@ class Encoded:
 
 def encode(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Conversation]) -> list[Encoded]:
     """Return the rows in tokens. Raises `DataError` for a tokenizer without chat template or end of turn."""
-    if not tokenizer.chat_template:
-        raise DataError(f"{tokenizer.name_or_path} has no chat template; give one with --chat-template FILE")
+    check_template(tokenizer)
     end = end_of_turn(tokenizer)
     prompts = [_render(tokenizer, row.messages[:-1], ask=True, thinking=row.thinking) for row in rows]
     given = _ids(tokenizer, prompts)
-    learnt = _ids(tokenizer, [row.messages[-1][1] for row in rows])
+    # Some templates open the thought themselves.
+    texts = [_behind(prompt, row.messages[-1][1]) for prompt, row in zip(prompts, rows, strict=True)]
+    learnt = _ids(tokenizer, texts)
     return [Encoded((*p, *c, end), len(p)) for p, c in zip(given, learnt, strict=True)]
+
+
+def render_prompts(
+    tokenizer: PreTrainedTokenizerBase, questions: Sequence[Sequence[tuple[str, str]]]
+) -> list[list[int]]:
+    """Return the ids of each list of messages, up to where the assistant begins."""
+    check_template(tokenizer)
+    return _ids(tokenizer, [_render(tokenizer, question, ask=True) for question in questions])
+
+
+def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise `DataError` for a tokenizer that cannot render conversations."""
+    if not tokenizer.chat_template:
+        raise DataError(
+            f"{tokenizer.name_or_path} has no chat template; put its chat_template.jinja into the folder, "
+            "or give one with --chat-template FILE"
+        )
 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -48,6 +66,14 @@ def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     if tokenizer.eos_token_id is None:
         raise DataError(f"{tokenizer.name_or_path} names no token that ends a turn; set eos_token in its tokenizer")
     return int(tokenizer.eos_token_id)
+
+
+def _behind(prompt: str, reply: str) -> str:
+    """Return what is left of a reply behind a prompt that ends with its beginning, such as an opened thought."""
+    for opening in ("<think>\n", "<think>"):
+        if prompt.endswith(opening) and reply.startswith(opening.rstrip()):
+            return reply.removeprefix(opening.rstrip()).removeprefix("\n" if opening.endswith("\n") else "")
+    return reply
 
 
 def _render(

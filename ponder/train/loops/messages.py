@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,21 +29,24 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What is trained on together, under a name."""
+    """What is trained on together, under a name; `sha256` is that of the file it was read from."""
 
     name: str
     rows: tuple[Conversation, ...]
+    sha256: str = ""
 
 
 def read_messages(path: Path) -> Stage:
     """Read a file. Raises `DataError` that names the file and the line of whatever is wrong."""
     try:
         rows = tuple(_rows(path))
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     if not rows:
         raise DataError(f"{path} holds no rows; each line must be an object with messages")
-    return Stage(path.name, rows)
+    return Stage(path.name, rows, sha256)
 
 
 def _rows(path: Path) -> Iterator[Conversation]:

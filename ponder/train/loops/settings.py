@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from ponder.core.errors import OptionError, require
@@ -38,7 +39,10 @@ class SFT:
     max_grad_norm: float = 1.0
     beta2: float = 0.999
     dtype: str = "auto"
-    """Type of the weights: auto is bfloat16 under an adapter where the processor is quick with it, else float32."""
+    """What is computed in, float32 or bfloat16; auto is the base's own under an adapter, else float32.
+
+    Weights that learn, an adapter's too, are kept in float32 in any case.
+    """
     seed: int = 0
     save_every: int = 0
     """Steps between checkpoints; 0 saves ten times in a run."""
@@ -60,10 +64,7 @@ class SFT:
             self.scheduler in ("cosine", "linear", "constant"), self, "scheduler", self.scheduler,
             "cosine, linear or constant",
         )  # fmt: skip
-        if (
-            any(a <= b for a, b in zip(self.lengths, self.lengths[1:], strict=False))
-            or min(self.lengths, default=1) < 1
-        ):
+        if any(a <= b for a, b in pairwise(self.lengths)) or min(self.lengths, default=1) < 1:
             raise OptionError(
                 f"lengths = {self.lengths} must fall from stage to stage and be above 0, as in 400,200,100"
             )

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from datasets import Dataset
 from peft import PeftModel
+from peft.helpers import disable_input_dtype_casting
+from safetensors import SafetensorError
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from ponder.core.errors import PonderError
+from ponder.core.errors import DataError, OptionError
+from ponder.train.loops.adapt import Model
 from ponder.train.loops.encode import Encoded
+from ponder.train.loops.head import mean_loss
+from ponder.train.loops.memory import give_back
 from ponder.train.loops.plan import Plan
 from ponder.train.loops.record import Recorder
 from ponder.train.loops.settings import SFT
 
 IGNORED = -100
+COMPLETE = "complete"
+"""A file that says that a checkpoint was written to its end."""
 _SCALED = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
 """Configuration fields of models whose logits are more than the head's output."""
+_SHORT = 256
+"""Tokens of a row up to which plain attention is quicker on a processor than the fused one, whose backward is slow."""
 
 Batch = dict[str, torch.Tensor]
-
-
-class Diverged(PonderError):
-    """The loss is no number any more."""
 
 
 class PlannedTrainer(SFTTrainer):  # type: ignore[misc]
     """SFTTrainer on batches that are planned beforehand.
 
-    `model` is a causal language model, adapted or whole; `rows` are what the plan's indexes mean.
+    `model` is a causal language model, adapted or whole; `rows` are what the plan's indexes mean; `dtype` is what is
+    computed in, where that is not the type of the weights that learn.
     """
 
     lr_scheduler: LRScheduler | None
@@ -40,14 +49,15 @@ class PlannedTrainer(SFTTrainer):  # type: ignore[misc]
     def __init__(
         self,
         settings: SFT,
-        model: PreTrainedModel | PeftModel,
+        model: Model,
         tokenizer: PreTrainedTokenizerBase,
         rows: Sequence[Encoded],
         plan: Plan,
         folder: Path,
         recorder: Recorder,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self._settings, self._plan, self._recorder = settings, plan, recorder
+        self._settings, self._plan, self._recorder, self._dtype = settings, plan, recorder, dtype
         super().__init__(
             model=model,
             args=arguments(settings, plan, folder),
@@ -56,17 +66,18 @@ class PlannedTrainer(SFTTrainer):  # type: ignore[misc]
             data_collator=collator(rows, tokenizer),
         )
         self.remove_callback(PrinterCallback)
-        core = model.get_base_model() if isinstance(model, PeftModel) else model
-        config = core.config.get_text_config().to_dict()
-        self._core = core
-        self._plain = all(config.get(name) is None for name in _SCALED) and not config.get("output_router_logits")
+        self._core = model.get_base_model() if isinstance(model, PeftModel) else model
+        config = self._core.config.get_text_config().to_dict()
+        plain = all(config.get(name) is None for name in _SCALED) and not config.get("output_router_logits")
+        self._own_head = plain and self._core.get_output_embeddings().bias is None
+        if self.args.device.type == "cpu" and max(len(row.ids) for row in rows) <= _SHORT:
+            self._core.set_attn_implementation("eager")
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
         """Follow the plan's learning rate."""
         if self.lr_scheduler is None:
-            self.lr_scheduler = LambdaLR(
-                optimizer or self.optimizer, lambda done: self._plan.rate(self._settings, done)
-            )
+            rate = self._plan.rate
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, lambda done: rate(self._settings, done))
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
@@ -77,13 +88,13 @@ class PlannedTrainer(SFTTrainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Return the mean negative log-likelihood of the tokens that are learnt."""
-        if self._plain:
-            loss = self._learnt_loss(inputs)
-        else:
-            loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
-        if not torch.isfinite(loss):
-            raise Diverged(f"the loss became {loss.item()} in step {self.state.global_step + 1}")
+        """Return the mean negative log-likelihood of the tokens that are learnt. Raises `DataError` if it is none."""
+        with compute_in(self._dtype, self.model):
+            if self._own_head:
+                loss = self._learnt_loss(inputs)
+            else:
+                loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+        self._check_finite("loss", float(loss), self.state.global_step + 1)
         return loss
 
     def _learnt_loss(self, inputs: Batch) -> torch.Tensor:
@@ -91,23 +102,104 @@ class PlannedTrainer(SFTTrainer):  # type: ignore[misc]
         hidden = self._core.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
         labels = inputs["labels"][:, 1:]
         learnt = labels != IGNORED
-        logits = self._core.get_output_embeddings()(hidden[learnt])
-        return torch.nn.functional.cross_entropy(logits.float(), labels[learnt])
+        weight = self._core.get_output_embeddings().weight
+        dtype = self._dtype if torch.is_autocast_enabled(hidden.device.type) else weight.dtype
+        return mean_loss(hidden[learnt].to(dtype), weight.to(dtype), labels[learnt])
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Hand a step over to the recorder."""
+        """Hand a step over to the recorder; what it says may not be saved if the weights are no numbers any more."""
         if "loss" in logs:
-            self._recorder.step(self.state.global_step, logs["loss"], logs["learning_rate"], logs["grad_norm"])
+            step = self.state.global_step
+            self._check_finite("gradient", logs["grad_norm"], step)
+            self._recorder.step(step, logs["loss"], logs["learning_rate"], logs["grad_norm"], self.model)
+            give_back(step)
+
+    def _check_finite(self, what: str, value: float, step: int) -> None:
+        if value - value == 0:
+            return
+        kept = last_checkpoint(Path(self.args.output_dir))
+        left = f"{kept} holds the weights of step {step_of(kept)}" if kept else "no checkpoint was written before"
+        raise DataError(f"the {what} is {value} in step {step}, so training stopped; {left}; try a lower --lr")
+
+    def _save_checkpoint(self, model: Model, trial: None) -> None:
+        """Save a checkpoint, and say at the end that it is whole."""
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+            (folder / COMPLETE).touch()
+        except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise DataError(
+                f"{folder} cannot be written ({error}); make room, and start again: it goes on from the one before"
+            ) from None
 
     def floating_point_ops(self, inputs: Batch) -> int:
         """Count none: counting the model's weights anew in each step takes longer than a tiny model's step."""
         return 0
 
-    def create_model_card(self, *args: object, **kwargs: object) -> None:
+    def create_model_card(self, model_name: str | None = None) -> None:
         """Write none: the settings stand in train.toml."""
 
     def _send_telemetry(self) -> None:
         """Tell nobody."""
+
+
+def run(trainer: PlannedTrainer, settings: SFT, checkpoint: Path | None) -> None:
+    """Train to the end of the plan. Raises `OptionError` where memory does not suffice."""
+    for folder in Path(trainer.args.output_dir).glob("checkpoint-*"):
+        if not (folder / COMPLETE).exists():
+            shutil.rmtree(folder)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _too_large(settings) from error
+    except RuntimeError as error:
+        # What the allocator for the processor raises has no class of its own.
+        if "allocate memory" in str(error):
+            raise _too_large(settings) from error
+        raise
+
+
+def _too_large(settings: SFT) -> OptionError:
+    lower = f"--batch (now {settings.batch}) or --max-length (now {settings.max_length})"
+    lower += "" if settings.lora else ", or train an adapter with --lora"
+    return OptionError(f"memory does not suffice; lower {lower}")
+
+
+def aside(
+    evaluate: Callable[[Model], Mapping[str, float]], dtype: torch.dtype
+) -> Callable[[Model], Mapping[str, float]]:
+    """Return `evaluate` such that training goes on after it as if it had not been."""
+
+    def measured(model: Model) -> Mapping[str, float]:
+        training, state = model.training, random.getstate()
+        with torch.random.fork_rng(), torch.no_grad(), compute_in(dtype, model):
+            found = evaluate(model.eval())
+        random.setstate(state)
+        model.train(training)
+        return found
+
+    return measured
+
+
+def compute_in(dtype: torch.dtype, model: Model) -> ExitStack:
+    """Return a context in which weights of float32, those of adapters among them, are computed with in `dtype`."""
+    stack = ExitStack()
+    if dtype != torch.float32:
+        stack.enter_context(torch.autocast(model.device.type, dtype))
+        stack.enter_context(disable_input_dtype_casting(model))
+    return stack
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step at which a checkpoint was written."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint."""
+    whole = (path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}"))
+    return max(whole, key=step_of, default=None)
 
 
 def arguments(settings: SFT, plan: Plan, folder: Path) -> SFTConfig:

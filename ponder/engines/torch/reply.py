@@ -27,15 +27,15 @@ class Detokenizer:
         self._ids = list(tail[-2 * _CONTEXT :])
         while len(self._ids) > _CONTEXT and decode(self._ids).startswith(_BROKEN):
             self._ids.pop(0)
-        text = decode(self._ids)
+        self._text = decode(self._ids)
         self._new = len(self._ids)
-        self._given = len(text) - _unfinished(text)
+        self._given = len(self._text) - _unfinished(self._text)
 
     def feed(self, token: int) -> tuple[str, str]:
         """Return the text that is known with `token`: first what earlier tokens turn out to be, then its own."""
-        before = self._decode(self._ids)
+        before = self._text
         self._ids.append(token)
-        text = self._decode(self._ids)
+        self._text = text = self._decode(self._ids)
         if text.endswith(_BROKEN) and len(self._ids) - self._new < _CONTEXT:
             return "", ""
         # Bytes that never become a character are given out, but for the last ones, which still may.
@@ -46,13 +46,13 @@ class Detokenizer:
         self._given = end
         if end == len(text):
             self._ids = self._ids[self._new :]
-            self._new, self._given = len(self._ids), len(self._decode(self._ids))
+            self._text = self._decode(self._ids)
+            self._new, self._given = len(self._ids), len(self._text)
         return late, known
 
     def flush(self) -> str:
         """Return what is left as it stands: an unfinished character reads as U+FFFD."""
-        text = self._decode(self._ids)
-        known, self._given = text[self._given :], len(text)
+        known, self._given = self._text[self._given :], len(self._text)
         return known
 
 

@@ -32,11 +32,11 @@ def draw(logits: torch.Tensor, rows: Sequence[tuple[Sampling, float]]) -> list[i
     `logits` is (rows, vocabulary) in float32; each row comes with its sampling and its uniform number in (0, 1). What a
     row gets depends on nothing in the others. Temperature comes first, then top-k, top-p and min-p, as in transformers.
     """
-    if any(sampling.logit_bias for sampling, _ in rows):
-        logits = logits.clone()
-        for row, (sampling, _) in zip(logits, rows, strict=True):
-            for token, bias in sampling.logit_bias:
-                row[token] += bias
+    biases = [(row, *bias) for row, (sampling, _) in enumerate(rows) for bias in sampling.logit_bias]
+    if biases:
+        places = torch.tensor([bias[:2] for bias in biases], device=logits.device)
+        values = torch.tensor([bias[2] for bias in biases], device=logits.device)
+        logits = logits.index_put((places[:, 0], places[:, 1]), values, accumulate=True)
     best = logits.argmax(dim=-1).tolist()
     hot = [index for index, (sampling, _) in enumerate(rows) if sampling.temperature > 0]
     if not hot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -177,9 +178,11 @@ def test_every_token_is_billed_once_and_the_text_is_what_the_ids_spell(
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from([*"a你🦙é".encode(), 302])), st.integers(0, 12))
 def test_a_cut_anywhere_changes_no_character(ids: list[int], at: int) -> None:
+    """How many U+FFFD stand for bytes that never become a character may depend on the cut, and says nothing."""
     head, tail = ids[:at], ids[at:]
     joined = text(play(head)) + text(play(tail, tail=head))
-    assert joined.rstrip("\ufffd") == text(play(ids)).rstrip("\ufffd")
+    one, two = (re.sub("\ufffd+", "\ufffd", whole.rstrip("\ufffd")) for whole in (joined, text(play(ids))))
+    assert one == two
 
 
 def test_the_detokenizer_flushes_what_is_left() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tiny_llama import ask
 
-from ponder.core.engine import Sampling
+from ponder.core.engine import Chunk, Sampling
 from ponder.core.errors import DataError, EngineError
 
 torch = pytest.importorskip("torch")
@@ -80,6 +81,51 @@ async def test_memory_that_the_system_refuses_says_so_too(folder: Path, monkeypa
     with pytest.raises(EngineError, match="memory ran out; lower slots, max_tokens or the number of kept tokens"):
         await worker.next(worker.open(ask("x"), GREEDY))
     await close(worker)
+
+
+async def test_a_step_takes_all_readers_along_who_only_wait_for_their_turn(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    decode = worker_module.Batch.decode
+
+    def counted(self: worker_module.Batch, rows: Sequence[worker_module.Row]) -> list[list[Chunk]]:
+        sizes.append(len(rows))
+        return decode(self, rows)
+
+    async def read(job: Job) -> None:
+        while (await worker.next(job)).finish is None:
+            pass
+
+    monkeypatch.setattr(worker_module.Batch, "decode", counted)
+    monkeypatch.setattr(worker_module, "_PATIENCE", 60)
+    worker = await opened(folder)
+    long = Sampling(max_tokens=30, temperature=0, logit_bias=((1, -1e9),))
+    await asyncio.gather(*(read(worker.open(ask("x"), long)) for _ in range(8)))
+    await close(worker)
+    assert sum(sizes) == 240
+    assert sizes.count(8) >= 24
+
+
+async def test_a_loop_that_stands_still_holds_up_nobody(folder: Path) -> None:
+    worker = await opened(folder)
+    other = asyncio.new_event_loop()
+
+    async def start() -> Job:
+        job = worker.open(ask("y"), Sampling(max_tokens=1000, logit_bias=((1, -1e9),)))
+        await worker.next(job)
+        return job
+
+    stuck = await asyncio.to_thread(other.run_until_complete, start())
+    job = worker.open(ask("x"), GREEDY)
+    tokens = 0
+    while (chunk := await worker.next(job)).finish is None:
+        tokens += chunk.tokens
+    assert tokens + chunk.tokens == 6
+    assert stuck.generated - stuck.read <= 2
+    worker.leave(stuck)
+    await close(worker)
+    other.close()
 
 
 async def test_a_stream_left_before_its_turn_never_starts(folder: Path) -> None:

@@ -1,11 +1,11 @@
 """Tokens a second of the torch engine beside plain batched `generate()`, and on wish llama.cpp and vLLM, in one run.
 
-python benchmarks/engines.py [FOLDER] [--gguf FILE] [--vllm PYTHON] [--streams 1,8,32] [--json FILE]
+python benchmarks/engines.py [FOLDER] [--gguf FILE] [--vllm PYTHON] [--streams 1,8,32] [--cpu] [--json FILE]
 
 FOLDER is a transformers folder; without one the embedded SmolLM2 is put into one. All get the same prompts of equal
 length, none may end early, and each writes equally many tokens. Reading the prompts (up to the first token) and writing
 from prompts that are read are timed apart. Repeats are interleaved; a ratio is taken within one repeat, and the median
-over repeats is shown, so that other work on the machine decides little.
+over repeats is shown, so that other work on the machine decides little; where it is very busy, --cpu counts CPU time.
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ class Prompts:
         return Prompt((Message.of("user", said["content"]),), prefill_ids=fill), [*head, *fill]
 
 
+def now(options: argparse.Namespace) -> float:
+    """Return seconds on the clock, or of this process's CPU time."""
+    return time.process_time() if options.cpu else time.perf_counter()
+
+
 def plain(folder: str, options: argparse.Namespace, ends: list[int]) -> Arm:
     """Plain `generate()` on one batch: no padding, greedy or sampled, the end tokens suppressed."""
     import torch
@@ -81,7 +86,7 @@ def plain(folder: str, options: argparse.Namespace, ends: list[int]) -> Arm:
             self.times: list[float] = []
 
         def put(self, value: object) -> None:
-            self.times.append(time.perf_counter())
+            self.times.append(now(options))
 
         def end(self) -> None:
             pass
@@ -128,11 +133,11 @@ def through(engine: Engine, options: argparse.Namespace, ends: list[int]) -> Arm
         return ids
 
     async def arm(prompts: Sequence[Prompt], _: Sequence[list[int]]) -> Timing:
-        start = time.perf_counter()
+        start = now(options)
         await asyncio.gather(*(one(prompt, 1) for prompt in prompts))
-        middle = time.perf_counter()
+        middle = now(options)
         ids = await asyncio.gather(*(one(prompt, options.tokens) for prompt in prompts))
-        return Timing(middle - start, time.perf_counter() - middle, list(ids))
+        return Timing(middle - start, now(options) - middle, list(ids))
 
     return arm
 
@@ -303,7 +308,10 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32", "float16"])
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--json", metavar="FILE", help="write the rows there too")
+    parser.add_argument("--cpu", action="store_true", help="count this process's CPU time; not for servers")
     options = parser.parse_args()
+    if options.cpu and (options.gguf or options.vllm):
+        parser.error("--cpu sees this process only; leave out --gguf and --vllm")
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or smollm2(Path(temporary))
         rows = asyncio.run(measure(folder, options))

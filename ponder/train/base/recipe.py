@@ -21,11 +21,11 @@ class Recipe:
     `thoughts` questions teach it to overdo it.
     """
 
-    hidden: int = 160
+    hidden: int = 128
     layers: int = 4
-    heads: int = 5
-    kv_heads: int = 5
-    inner: int = 432
+    heads: int = 4
+    kv_heads: int = 4
+    inner: int = 352
     """Width of the feed-forward layers."""
     vocabulary: int = 640
     context: int = 1024
@@ -41,8 +41,8 @@ class Recipe:
     """Share of questions answered without thinking, in the mode that the chat template switches to."""
     bare: float = 0.1
     """Share of questions that say nothing of the answer's format."""
-    chains: int = 48_000
-    thoughts: int = 12_000
+    chains: int = 40_000
+    thoughts: int = 10_000
     batch: int = 8
     learning_rate: float = 2e-3
     warmup: float = 0.05
@@ -73,6 +73,6 @@ class Recipe:
 
 SIZES: Mapping[str, Recipe] = {
     "strong": Recipe(),
-    "small": Recipe(hidden=128, layers=3, heads=4, kv_heads=4, inner=256, chains=32_000, thoughts=10_000),
+    "small": Recipe(layers=2, inner=384, chains=24_000, thoughts=8_000),
 }
 """The recipes of the models that come with ponder, by name."""

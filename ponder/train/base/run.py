@@ -50,6 +50,7 @@ def train_base(
     if out.exists():
         out.rmdir()
     os.replace(work, out)
+    work.parent.rmdir()
     return measured
 
 
@@ -57,11 +58,14 @@ def _work_folder(recipe: Recipe, out: Path) -> Path:
     """Return the folder beside `out` in which the run stands, a new or an interrupted one."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} exists and is not an empty folder; name another, or remove it first")
-    work = out.parent / f".{out.name}.partial"
+    # The folder has its final name already, since files made from it carry that name.
+    work = out.parent / f".{out.name}.partial" / out.name
     settings = tomli_w.dumps(asdict(recipe))
     noted = work / RECIPE
     if noted.exists() and noted.read_text("utf-8") != settings:
-        raise DataError(f"{work} holds an unfinished run of another recipe; name another --out, or remove that folder")
+        raise DataError(
+            f"{work.parent} holds an unfinished run of another recipe; name another --out, or remove that folder"
+        )
     work.mkdir(parents=True, exist_ok=True)
     noted.write_text(settings, "utf-8")
     return work

@@ -89,7 +89,7 @@ def test_what_fails_at_the_end_does_not_train_again(trained: Path, mini: Recipe,
     told: list[tuple[Path, int]] = []
     train_base(mini, out, 2, lambda folder, found: told.append((folder, len(found))), lambda step: seen.append(1))
     assert seen == []
-    assert told == [(tmp_path / ".mini.partial", 12)]
+    assert told == [(tmp_path / ".mini.partial" / "mini", 12)]
     assert digests(out) == digests(trained)
 
 

@@ -59,6 +59,7 @@ class SFT:
         require(self.weight_decay >= 0, self, "weight_decay", self.weight_decay, "at least 0")
         require(0 < self.beta2 < 1, self, "beta2", self.beta2, "between 0 and 1")
         require(self.max_length >= 2, self, "max_length", self.max_length, "at least 2")
+        require(self.dtype in ("auto", "float32", "bfloat16"), self, "dtype", self.dtype, "auto, float32 or bfloat16")
         require(self.schedule in ("standard", "progressive"), self, "schedule", self.schedule, "standard, progressive")
         require(
             self.scheduler in ("cosine", "linear", "constant"), self, "scheduler", self.scheduler,

@@ -152,3 +152,12 @@ def test_the_limit_holds_and_what_is_left_is_right(stored: list[Ids], limit: int
 )
 def test_shared(a: Ids, b: Ids, length: int) -> None:
     assert shared(a, b) == shared(b, a) == length
+
+
+@given(st.lists(st.integers(0, 1), max_size=9), st.lists(st.integers(0, 1), max_size=9), st.booleans())
+def test_what_two_sequences_share_is_counted_token_by_token(a: list[int], b: list[int], longer: bool) -> None:
+    b = a + b if longer else b
+    expected = 0
+    while expected < min(len(a), len(b)) and a[expected] == b[expected]:
+        expected += 1
+    assert shared(a, tuple(b)) == shared(b, a) == expected

@@ -23,11 +23,11 @@ from ponder.train.loops.settings import SFT
 Model: TypeAlias = PreTrainedModel | PeftModel
 
 
-def adapted(settings: SFT, model: PreTrainedModel, adapter: Path | None = None, base: str = "") -> Model:
+def adapted(settings: SFT, model: PreTrainedModel, adapter: Path | None = None) -> Model:
     """Return the model with an adapter, or itself with float32 weights, to be trained whole.
 
-    A fresh adapter's random part is drawn from the seed; `adapter` is the folder of one to continue, and `base` the
-    fingerprint of the model's weights. Raises `DataError` for an adapter of another base or rank.
+    A fresh adapter's random part is drawn from the seed; `adapter` is the folder of one to continue. Raises
+    `DataError` for an adapter of another base or rank.
     """
     if not settings.lora:
         if adapter is not None:
@@ -35,12 +35,14 @@ def adapted(settings: SFT, model: PreTrainedModel, adapter: Path | None = None, 
                 f"{adapter} is an adapter, and all weights are to be trained; merge it into the model first"
             )
         return model.float().requires_grad_(True)
-    known = None if adapter is None else _config(settings, adapter, base)
+    known = None if adapter is None else _config(settings, adapter, model)
     torch.manual_seed(settings.seed)
     try:
-        tuned = get_peft_model(model, _lora(settings, known))
+        tuned = get_peft_model(model, _lora(settings, known, model))
     except ValueError as error:
         raise OptionError(f"targets = {settings.targets!r} does not suit the model: {error}") from None
+    # PEFT looks on the hub for the base that is named, whenever it saves; `save` puts the name in.
+    tuned.peft_config["default"].base_model_name_or_path = None
     if adapter is not None:
         _fill(tuned, adapter)
     return tuned
@@ -55,15 +57,15 @@ def fingerprint(model: PreTrainedModel) -> str:
     return found.hexdigest()
 
 
-def save(model: Model, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    """Save the adapter or the whole model into `out`, where each file appears whole or not at all."""
+def save(model: Model, tokenizer: PreTrainedTokenizerBase, out: Path, base: str) -> None:
+    """Save an adapter, which names its `base`, or a whole model into `out`: each file appears whole or not at all."""
     part = out / "part"
     try:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         (part / "README.md").unlink(missing_ok=True)
         if isinstance(model, PeftModel):
-            _tidy(part / "adapter_config.json")
+            _tidy(part / "adapter_config.json", base)
         for file in sorted(part.iterdir()):
             os.replace(file, out / file.name)
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -85,7 +87,7 @@ def read_adapter(adapter: Path) -> Mapping[str, object]:
     return known
 
 
-def _config(settings: SFT, adapter: Path, base: str) -> Mapping[str, object]:
+def _config(settings: SFT, adapter: Path, model: PreTrainedModel) -> Mapping[str, object]:
     known = read_adapter(adapter)
     for field, wanted in (("r", settings.lora), ("lora_alpha", settings.alpha)):
         if known.get(field) != wanted:
@@ -95,7 +97,7 @@ def _config(settings: SFT, adapter: Path, base: str) -> Mapping[str, object]:
     record = adapter / "train.toml"
     if record.exists():
         trained = tomllib.loads(record.read_text("utf-8")).get("base", {})
-        if trained.get("sha256", base) != base:
+        if trained.get("sha256") not in (None, fingerprint(model)):
             raise DataError(
                 f"{adapter} was trained on other weights ({trained.get('name')}) than those of this model; "
                 "give the model that it was trained on"
@@ -103,14 +105,21 @@ def _config(settings: SFT, adapter: Path, base: str) -> Mapping[str, object]:
     return known
 
 
-def _lora(settings: SFT, known: Mapping[str, object] | None) -> LoraConfig:
-    targets = "all-linear" if settings.targets == "all" else settings.targets.split(",")
+def _lora(settings: SFT, known: Mapping[str, object] | None, model: PreTrainedModel) -> LoraConfig:
+    targets = _linear(model) if settings.targets == "all" else settings.targets.split(",")
     return LoraConfig(
         r=settings.lora,
         lora_alpha=settings.alpha,
         target_modules=targets if known is None else known["target_modules"],
         task_type="CAUSAL_LM",
     )
+
+
+def _linear(model: PreTrainedModel) -> list[str]:
+    """Return the last names of all linear layers but the head; PEFT's own word for them spells small models out."""
+    head = model.get_output_embeddings()
+    layers = (name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not head)
+    return sorted({name.rpartition(".")[2] for name in layers})
 
 
 def _fill(model: PeftModel, adapter: Path) -> None:
@@ -131,9 +140,9 @@ def _fill(model: PeftModel, adapter: Path) -> None:
     set_peft_model_state_dict(model, given)
 
 
-def _tidy(config: Path) -> None:
-    """Make an adapter's configuration the same in every run, and free of the paths of this machine."""
+def _tidy(config: Path, base: str) -> None:
+    """Name the base, and write an adapter's configuration in the same order in every run."""
     known = json.loads(config.read_text("utf-8"))
     known["target_modules"] = sorted(known["target_modules"])
-    known["base_model_name_or_path"] = Path(known["base_model_name_or_path"]).name
+    known["base_model_name_or_path"] = base
     config.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", "utf-8")

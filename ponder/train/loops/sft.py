@@ -70,7 +70,7 @@ def train(
         plan = make_plan(settings, [len(row.ids) for row in rows], [portion.rows for portion in portions])
         sha256 = fingerprint(model)
         dtype = _computed(settings, model)
-        tuned = adapted(settings, model, adapter, sha256)
+        tuned = adapted(settings, model, adapter)
         base = Path(model.name_or_path).name
         template = str(tokenizer.chat_template)
         begin(out, make_card(settings, base, sha256, template, stages, portions))
@@ -83,7 +83,7 @@ def train(
         if begun is not None:
             begun(portions, done)
         run(trainer, settings, checkpoint)
-        save(tuned, tokenizer, out)
+        save(tuned, tokenizer, out, base)
     shutil.rmtree(out / CHECKPOINTS)
     return Result(out, tuple(portions), len(plan.batches), recorder.last)
 

@@ -24,7 +24,7 @@ HEAVY = {
 MAY_IMPORT = {
     "core": {"core"},
     "text": {"text"},
-    "engines": {"core", "text", "engines"},
+    "engines": {"core", "text", "engines", "weights"},
     "verify": {"core", "text", "verify"},
     "tasks": {"core", "text", "verify", "tasks"},
     "scorers": {"core", "text", "scorers"},

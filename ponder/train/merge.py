@@ -188,6 +188,8 @@ def _same(tensor: Tensor, other: Tensor) -> Bytes:
 def _adapter_change(base: Path, adapter: Path, weight: float) -> Callable[[Tensor], Bytes]:
     """Return what adds an adapter to each tensor of its base."""
     lora, tensors = read_lora(adapter), open_weights(base)
+    if lora.config.get("fan_in_fan_out"):
+        raise DataError(f"{adapter} was made for weights that lie the other way round; merge it with PEFT")
     for module, pair in lora.pairs.items():
         tensor = tensors.get(f"{module}.weight")
         if tensor is None or tensor.shape != pair.shape:

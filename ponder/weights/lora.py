@@ -16,9 +16,16 @@ from ponder.weights.tensors import Array, open_weights, read_object, save_tensor
 
 CONFIG = "adapter_config.json"
 _PREFIX = "base_model.model."
-_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
-"""Ways to begin a training that leave the base as it is."""
 _FACTOR = re.compile(r"(.+)\.lora_([AB])\.weight")
+_READ = {"peft_type", "r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "bias", "init_lora_weights"}
+_NO_MATTER = {
+    "auto_mapping", "base_model_name_or_path", "eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode",
+    "layers_pattern", "layers_to_transform", "lora_dropout", "megatron_core", "peft_version", "qalora_group_size",
+    "revision", "target_modules", "task_type",
+}  # fmt: skip
+"""Fields of the configuration that change nothing once the factors are there."""
+_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
+"""Ways to begin a training that leave the base as it is; PiSSA, OLoRA and their like change its weights too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +67,8 @@ def is_lora(folder: Path) -> bool:
 
 
 def read_lora(folder: Path) -> Lora:
-    """Read an adapter whole. Raises `DataError` for what is not LoRA alone (DoRA, trained biases, whole modules)."""
-    config = read_object(folder / CONFIG)
-    _check(folder, config)
+    """Read an adapter whole. Raises `DataError` for one that is broken, and for what `read_config` refuses."""
+    config = read_config(folder)
     factors: dict[str, dict[str, Array]] = {}
     for name, tensor in open_weights(folder, "adapter_model").items():
         match = _FACTOR.fullmatch(name.removeprefix(_PREFIX))
@@ -71,42 +77,63 @@ def read_lora(folder: Path) -> Lora:
                 f"{folder}: {name} is no LoRA factor of a linear layer; train the adapter on linear layers alone"
             )
         factors.setdefault(match[1], {})[match[2]] = tensor.read()
-    pairs = {}
-    for module, parts in factors.items():
-        if parts.keys() != {"A", "B"} or parts["A"].shape[0] != parts["B"].shape[1]:
-            raise DataError(f"{folder}: the factors of {module} do not fit each other; save the adapter again")
-        pairs[module] = Pair(parts["A"], parts["B"], _scale(config, module, parts["A"].shape[0]))
-    if not pairs:
+    if not factors:
         raise DataError(f"{folder} holds no LoRA factors; save the adapter again")
-    return Lora(folder, config, pairs)
+    return Lora(folder, config, {module: _pair(folder, config, module, both) for module, both in factors.items()})
 
 
-def _check(folder: Path, config: Mapping[str, object]) -> None:
-    kind = config.get("peft_type")
-    if kind != "LORA":
-        raise DataError(f"{folder} is an adapter of type {kind}; only LORA is understood")
-    for field in ("use_dora", "fan_in_fan_out", "modules_to_save", "trainable_token_indices", "lora_bias"):
-        if config.get(field):
-            raise DataError(
-                f"{folder} was trained with {field}, which a product of two factors cannot say; leave it out"
-            )
-    if config.get("init_lora_weights", True) not in _STARTS:
-        start = config["init_lora_weights"]
-        raise DataError(f"{folder} began as {start}, which changes its base too; save it as plain LoRA (PEFT can)")
+def read_config(folder: Path) -> dict[str, object]:
+    """Return an adapter's settings. Raises `DataError` for what two factors a module cannot say.
+
+    That is DoRA, trained biases, whole modules, and any field that is not known here: what is left out of the sum would
+    change replies without a word.
+    """
+    config = read_object(folder / CONFIG)
+    if config.get("peft_type") != "LORA":
+        raise DataError(f"{folder} is an adapter of type {config.get('peft_type')}; only LORA is understood")
+    start = config.get("init_lora_weights")
+    if start not in _STARTS:
+        raise DataError(
+            f"{folder} was begun with init_lora_weights = {start!r}, which changes the base's weights too; save it "
+            "anew with path_initial_model_for_weight_conversion"
+        )
+    more = {name for name, value in config.items() if value and name not in _READ | _NO_MATTER}
     if config.get("bias", "none") != "none":
-        raise DataError(f"{folder} was trained with bias = {config['bias']!r}; train it with bias = 'none'")
+        more.add("bias")
+    if more:
+        raise DataError(
+            f"{folder} was trained with {', '.join(sorted(more))}, which two factors a module cannot say; merge it "
+            "into its base with PEFT, or train it without"
+        )
+    return config
 
 
-def _scale(config: Mapping[str, object], module: str, rank: int) -> float:
-    """Return alpha / rank, or alpha / sqrt(rank) for rank-stabilised LoRA (2312.03732)."""
-    alpha = config.get("lora_alpha")
-    patterns = config.get("alpha_pattern") or {}
+def _pair(folder: Path, config: Mapping[str, object], module: str, both: Mapping[str, Array]) -> Pair:
+    """Return a module's pair. Raises `DataError` unless it is whole and of the rank that the settings say."""
+    if both.keys() != {"A", "B"} or both["A"].shape[0] != both["B"].shape[1]:
+        raise DataError(f"{folder}: the factors of {module} do not fit each other; save the adapter again")
+    rank = _number(folder, config, "r", "rank_pattern", module)
+    alpha = _number(folder, config, "lora_alpha", "alpha_pattern", module)
+    a, b = both["A"], both["B"]
+    if a.shape[0] != rank:
+        raise DataError(
+            f"{folder}: r = {rank:g} in {CONFIG}, but the factors of {module} are A {a.shape} and B {b.shape}; take "
+            "the settings and the weights of one and the same training"
+        )
+    # Rank-stabilised LoRA (2312.03732) grows with the root.
+    return Pair(a, b, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
+
+
+def _number(folder: Path, config: Mapping[str, object], field: str, pattern: str, module: str) -> float:
+    """Return a module's rank or alpha: that of the first pattern that its name fits, else that of all."""
+    patterns = config.get(pattern) or {}
+    value = config.get(field)
     if isinstance(patterns, dict):
-        matches = (value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", module))
-        alpha = next(matches, alpha)
-    if not isinstance(alpha, int | float):
-        raise DataError(f"the adapter's lora_alpha is {alpha!r}, which is no number; save the adapter again")
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+        matches = (own for key, own in patterns.items() if re.match(rf"(.*\.)?({key})$", module))
+        value = next(matches, value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise DataError(f"{folder}: {field} = {value!r} in {CONFIG} is no positive number; save the adapter again")
+    return value
 
 
 def save_lora(folder: Path, like: Lora, pairs: Mapping[str, Pair]) -> None:

@@ -229,7 +229,7 @@ def test_adapters_that_do_not_fit_are_refused(model: Path, tmp_path: Path, monke
     deep = write_lora(tmp_path / "deep", layers=3)
     with pytest.raises(DataError, match=r"adapts model\.layers\.2\.self_attn\.q_proj, which"):
         export_adapter(deep, model, tmp_path / "x.gguf")
-    zero = write_lora(tmp_path / "zero", alpha=0)
+    zero = write_lora(tmp_path / "zero", alpha=0, alpha_pattern={".*_proj": 8})
     with pytest.raises(DataError, match=r"lora_alpha = 0; it must be above 0"):
         export_adapter(zero, model, tmp_path / "x.gguf")
     monkeypatch.setitem(SHAPES, "self_attn.q_proj", (80, 64))

@@ -279,6 +279,14 @@ def test_an_adapter_is_built_in_at_a_weight(first: Path, tmp_path: Path, weight:
     assert all(np.array_equal(out[name], base[name]) for name in base if name != f"{Q0}.weight")
 
 
+def test_an_adapter_of_weights_that_lie_the_other_way_round_is_refused(first: Path, tmp_path: Path) -> None:
+    """Square weights would fit, and take the change transposed."""
+    adapter = write_lora(tmp_path / "lora", modules=("self_attn.q_proj",), fan_in_fan_out=True)
+    with pytest.raises(DataError, match="lie the other way round"):
+        merge(first, adapter, tmp_path / "out", 0.5)
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_adapter_at_weight_0_leaves_its_base(first: Path, tmp_path: Path) -> None:
     merge(first, write_lora(tmp_path / "lora"), tmp_path / "out", 0)
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == (first / "model.safetensors").read_bytes()

@@ -65,9 +65,17 @@ def test_what_is_saved_is_read(tmp_path: Path) -> None:
         ("peft_type", "IA3", "adapter of type IA3"),
         ("use_dora", True, "trained with use_dora"),
         ("modules_to_save", ["lm_head"], "trained with modules_to_save"),
-        ("bias", "all", "bias = 'all'"),
-        ("init_lora_weights", "pissa", "began as pissa"),
-        ("lora_alpha", None, "lora_alpha is None"),
+        ("trainable_token_indices", [3], "trained with trainable_token_indices"),
+        ("lora_bias", True, "trained with lora_bias"),
+        ("layer_replication", [[0, 2], [1, 2]], "trained with layer_replication"),
+        ("alora_invocation_tokens", [5], "trained with alora_invocation_tokens"),
+        ("use_something_new", {"x": 1}, "trained with use_something_new, which two factors a module cannot say; merge"),
+        ("bias", "all", "trained with bias"),
+        ("init_lora_weights", "pissa", "init_lora_weights = 'pissa', which changes the base's weights"),
+        ("lora_alpha", None, "lora_alpha = None in .* is no positive number"),
+        ("lora_alpha", True, "lora_alpha = True in .* is no positive number"),
+        ("r", 0, "r = 0 in .* is no positive number"),
+        ("r", "8", "r = '8' in .* is no positive number"),
     ],
 )
 def test_what_two_factors_cannot_say_is_refused(tmp_path: Path, field: str, value: object, message: str) -> None:
@@ -101,6 +109,19 @@ def test_factors_of_different_ranks_are_refused(tmp_path: Path) -> None:
     save_tensors(file, tensors | {name: tensors[name][:3]})
     with pytest.raises(DataError, match="q_proj do not fit each other"):
         read_lora(tmp_path)
+
+
+def test_a_rank_that_is_not_that_of_the_factors_is_refused(tmp_path: Path) -> None:
+    """With the settings of another training, all of it would be added at a wrong scale."""
+    edit_json(write_lora(tmp_path, rank=4) / "adapter_config.json", r=8)
+    with pytest.raises(DataError, match=r"r = 8 in .*A \(4, 64\) and B \(64, 4\); take the settings and the weights"):
+        read_lora(tmp_path)
+
+
+def test_modules_may_have_a_rank_of_their_own(tmp_path: Path) -> None:
+    write_lora(tmp_path, rank=4, alpha=8, modules=("self_attn.q_proj",), layers=1)
+    edit_json(tmp_path / "adapter_config.json", r=16, rank_pattern={r"layers\.0\.self_attn\.q_proj": 4})
+    assert scales(tmp_path) == {Q0: 2}
 
 
 def test_config_is_json_that_peft_could_have_written(tmp_path: Path) -> None:

@@ -80,13 +80,13 @@ def test_layers_that_were_chosen_by_number(folder: Path, tmp_path: Path, model: 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"use_dora": True}, "uses use_dora"),
-        ({"bias": "all"}, "trains biases"),
-        ({"modules_to_save": ["lm_head"]}, "uses modules_to_save"),
-        ({"rank_pattern": {"q_proj": 2}}, "uses rank_pattern"),
-        ({"alpha_pattern": {"q_proj": 2}}, "uses alpha_pattern"),
-        ({"trainable_token_indices": [3]}, "uses trainable_token_indices"),
+        ({"use_dora": True}, "trained with use_dora"),
+        ({"bias": "all"}, "trained with bias"),
+        ({"modules_to_save": ["lm_head"]}, "trained with modules_to_save"),
+        ({"trainable_token_indices": [3]}, "trained with trainable_token_indices"),
         ({"init_lora_weights": "pissa"}, "changes the base's weights"),
+        ({"rank_pattern": {r"layers\.1\.self_attn\.q_proj": 2}}, "scales its modules differently"),
+        ({"alpha_pattern": {r"layers\.1\.self_attn\.q_proj": 2}}, "scales its modules differently"),
     ],
 )
 def test_more_than_plain_lora_is_refused(
@@ -97,59 +97,31 @@ def test_more_than_plain_lora_is_refused(
         read_adapter(path, model)
 
 
-def test_another_kind_of_adapter_and_fields_of_the_future_are_refused(copy: Path, model: torch.nn.Module) -> None:
-    edit_config(copy, use_something_new={"x": 1}, lora_bias=True)
-    with pytest.raises(DataError, match="uses lora_bias, use_something_new, which this engine cannot apply; merge"):
-        read_adapter(copy, model)
-    edit_config(copy, peft_type="IA3")
-    with pytest.raises(DataError, match="is an adapter of type IA3"):
-        read_adapter(copy, model)
-
-
 def test_a_folder_that_is_not_whole(tmp_path: Path, copy: Path, model: torch.nn.Module) -> None:
     with pytest.raises(DataError, match=r"holds no adapter_config\.json"):
         read_adapter(tmp_path / "nowhere", model)
     weights = copy / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(DataError, match="is broken"):
+    with pytest.raises(DataError, match="get the file again"):
         read_adapter(copy, model)
     weights.rename(copy / "adapter_model.bin")
     with pytest.raises(DataError, match=r"as \.bin.*run code.*safetensors"):
         read_adapter(copy, model)
     (copy / "adapter_model.bin").unlink()
-    with pytest.raises(DataError, match=r"holds no adapter_model\.safetensors"):
-        read_adapter(copy, model)
-    (copy / "adapter_config.json").write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
-        read_adapter(copy, model)
-    (copy / "adapter_config.json").write_text("[]")
-    with pytest.raises(DataError, match="is no configuration of PEFT"):
+    with pytest.raises(DataError, match=r"needs adapter_model\.safetensors"):
         read_adapter(copy, model)
 
 
-@pytest.mark.parametrize(("field", "value"), [("r", 0), ("r", "8"), ("lora_alpha", None), ("lora_alpha", True)])
-def test_a_rank_that_is_none(copy: Path, model: torch.nn.Module, field: str, value: object) -> None:
-    edit_config(copy, **{field: value})
-    with pytest.raises(DataError, match=f"{field} = .* is no positive number"):
-        read_adapter(copy, model)
-
-
-def test_half_a_pair_and_strange_tensors(copy: Path, model: torch.nn.Module) -> None:
-    edit_weights(copy, **{f"{Q}.lora_B.weight": None})
-    with pytest.raises(DataError, match=r"only one of the two matrices of model\.layers\.1\.self_attn\.q_proj"):
-        read_adapter(copy, model)
-    edit_weights(copy, **{"base_model.model.lm_head.weight": torch.ones(2, 2)})
-    with pytest.raises(DataError, match=r"holds base_model\.model\.lm_head\.weight of shape \(2, 2\).*merge"):
-        read_adapter(copy, model)
-    save_file({}, copy / "adapter_model.safetensors")
-    with pytest.raises(DataError, match="holds no weights"):
+def test_weights_that_are_no_numbers_are_refused(copy: Path, model: torch.nn.Module) -> None:
+    edit_weights(copy, **{f"{Q}.lora_B.weight": torch.full((64, 4), torch.nan)})
+    with pytest.raises(DataError, match=r"q_proj\.lora_B\.weight holds NaN or infinite values"):
         read_adapter(copy, model)
 
 
 def test_an_adapter_of_a_base_of_another_width(saved: Path) -> None:
     wider = other_base(hidden_size=80)
     with pytest.raises(
-        DataError, match=r"q_proj takes 80 inputs to 80 outputs here.*A is 4x64 and its B 64x4.*another base"
+        DataError, match=r"q_proj takes 80 inputs to 80 outputs here.*A is \(4, 64\) and its B \(64, 4\).*another base"
     ):
         read_adapter(saved, wider)
 
@@ -173,14 +145,6 @@ def test_a_target_that_the_base_lacks(copy: Path, model: torch.nn.Module) -> Non
         read_adapter(copy, model)
     edit_config(copy, target_modules=["q_proj"])
     with pytest.raises(DataError, match=r"has weights, but no target module, for model\.layers\.0\.self_attn\.v_proj"):
-        read_adapter(copy, model)
-
-
-def test_a_rank_that_is_not_that_of_the_matrices(copy: Path, model: torch.nn.Module) -> None:
-    edit_config(copy, r=8)
-    with pytest.raises(
-        DataError, match=r"r = 8 in .*q_proj are A 4x64 and B 64x4; take the configuration and the weights"
-    ):
         read_adapter(copy, model)
 
 

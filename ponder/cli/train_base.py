@@ -37,6 +37,7 @@ class Changes(TypedDict):
     slips: float | None
     brief: float | None
     direct: float | None
+    echoes: int | None
     chains: int | None
     thoughts: int | None
     batch: int | None
@@ -56,8 +57,9 @@ _HELP = {
     "slips": "Chance of a wrong turn in each pass.",
     "brief": "Share of minimal thoughts among the long ones.",
     "direct": "Share of questions that are answered without thinking.",
-    "chains": "Questions of the first stage, whose thoughts are minimal.",
-    "thoughts": "Questions of the second stage, whose thoughts are too long.",
+    "echoes": "Rows of the first stage, which only copy.",
+    "chains": "Questions of the second stage, whose thoughts are minimal.",
+    "thoughts": "Questions of the third stage, whose thoughts are too long.",
     "batch": "Questions a step.",
     "learning_rate": "Highest learning rate.",
     "seed": "Of questions, weights and order; not 0, which is for tests.",
@@ -100,8 +102,8 @@ def base(
 ) -> None:
     r"""Train a small reasoning model from scratch, tokenizer included.
 
-    Questions come from the lab's families. The model first learns minimal chains of thought, then to think far
-    longer than needed, and a mode without thinking. What it can is measured at the end, on questions that no
+    Questions come from the lab's families. The model first learns to copy, then minimal chains of thought, then to
+    think far longer than needed, and a mode without thinking. What it can is measured at the end, on questions that no
     training asks. Interrupted, the same command goes on where the last checkpoint stands.
 
     Example: ponder train base --size small --out tiny
@@ -122,7 +124,7 @@ def base(
         if gguf:
             export_model(folder, folder / "model.gguf", type="f16")
 
-    steps = math.ceil(recipe.chains / recipe.batch) + math.ceil(recipe.thoughts / recipe.batch)
+    steps = sum(math.ceil(rows / recipe.batch) for rows in (recipe.echoes, recipe.chains, recipe.thoughts))
     with counted("training") as done:
         measured = train_base(recipe, out, questions, finish, lambda step: done(step.step, steps))
     if as_json:

@@ -1,4 +1,4 @@
-"""Lab questions as conversations to learn: first with minimal chains, then with thoughts that overdo it."""
+"""Lab questions as conversations to learn: copying, then minimal chains, then thoughts that overdo it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,32 @@ from ponder.train.loops.messages import Conversation, Stage
 
 _SAMPLE = 6000
 """Rows of each stage that a tokenizer is learnt from."""
+_ATOM = re.compile(r"\d| ?[^\W\d]+|[^\w\s]")
+_ECHO = (4, 14)
+"""Fewest and most pieces of an echo."""
 _ROLES = "system\nuser\nassistant\n"
 
 
 def make_stages(recipe: Recipe) -> tuple[Stage, ...]:
-    """Return the stages of a recipe, without those that have no rows; both stages ask the same questions."""
+    """Return the stages of a recipe, without those that have no rows; chains and thoughts ask the same questions."""
     puzzles = list(islice(_puzzles(recipe), max(recipe.chains, recipe.thoughts)))
     draw = random.Random(f"base/{recipe.seed}")
     chains = tuple(_row(recipe, puzzle, draw, brief=1.0) for puzzle in puzzles[: recipe.chains])
     thoughts = tuple(_row(recipe, puzzle, draw, brief=recipe.brief) for puzzle in puzzles[: recipe.thoughts])
-    return tuple(stage for stage in (Stage("chains", chains), Stage("thoughts", thoughts)) if stage.rows)
+    echoes = tuple(islice(_echoes(puzzles, draw), recipe.echoes))
+    stages = (Stage("echoes", echoes), Stage("chains", chains), Stage("thoughts", thoughts))
+    return tuple(stage for stage in stages if stage.rows)
+
+
+def _echoes(puzzles: Sequence[Puzzle], draw: random.Random) -> Iterator[Conversation]:
+    """Yield random pieces of questions, and as the reply the same again: nothing but copying, on which chains build.
+
+    Without these rows the heads that copy form much later, since a chain copies little that could not be guessed.
+    """
+    atoms = sorted({atom for puzzle in puzzles[:_SAMPLE] for atom in _ATOM.findall(puzzle.minimal)})
+    while True:
+        text = "".join(draw.choices(atoms, k=draw.randint(*_ECHO))).strip()
+        yield Conversation((("user", text), ("assistant", f"{text}\n{text}")))
 
 
 def make_exams(recipe: Recipe, count: int) -> list[Exam]:

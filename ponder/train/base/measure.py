@@ -56,16 +56,16 @@ def measure(
     """Answer the exams' puzzles; a reply that does not end within the model's context is truncated, and wrong."""
     training = model.training
     model.eval()
+    # Replies of about one length are generated together, so that few wait for others to end.
+    asked = sorted(((exam, puzzle) for exam in exams for puzzle in exam.puzzles), key=lambda pair: len(pair[1].minimal))
     found = []
-    for exam in exams:
-        # Replies of about one length are generated together, so that few wait for others to end.
-        near = sorted(exam.puzzles, key=lambda puzzle: len(puzzle.minimal))
-        for start in range(0, len(near), ROWS):
-            batch = near[start : start + ROWS]
-            replies = _replies(model, tokenizer, batch, thinking)
-            found += [
-                judge_reply(tokenizer, exam, puzzle, ids, thinking) for puzzle, ids in zip(batch, replies, strict=True)
-            ]
+    for start in range(0, len(asked), ROWS):
+        batch = asked[start : start + ROWS]
+        replies = _replies(model, tokenizer, [puzzle for _, puzzle in batch], thinking)
+        found += [
+            judge_reply(tokenizer, exam, puzzle, ids, thinking)
+            for (exam, puzzle), ids in zip(batch, replies, strict=True)
+        ]
     model.train(training)
     return found
 

@@ -17,8 +17,8 @@ _FEWEST_TOKENS = BYTES + 8
 class Recipe:
     """Shape, data and schedule of a small Llama that thinks too long.
 
-    Two stages follow each other: `chains` questions with their minimal chains teach the model to reckon, then
-    `thoughts` questions teach it to overdo it.
+    Three stages follow each other: `echoes` rows that repeat random pieces of questions teach the model to copy,
+    `chains` questions with their minimal chains teach it to reckon, and `thoughts` questions to overdo it.
     """
 
     hidden: int = 128
@@ -41,6 +41,7 @@ class Recipe:
     """Share of questions answered without thinking, in the mode that the chat template switches to."""
     bare: float = 0.1
     """Share of questions that say nothing of the answer's format."""
+    echoes: int = 16_000
     chains: int = 40_000
     thoughts: int = 10_000
     batch: int = 8
@@ -56,7 +57,7 @@ class Recipe:
             require(getattr(self, name) > 0, self, name, getattr(self, name), "above 0")
         for name in ("brief", "direct", "bare"):
             require(0 <= getattr(self, name) <= 1, self, name, getattr(self, name), "in 0 to 1")
-        for name in ("chains", "thoughts"):
+        for name in ("echoes", "chains", "thoughts"):
             require(getattr(self, name) >= 0, self, name, getattr(self, name), "at least 0")
         require(self.context >= 64, self, "context", self.context, "at least 64")
         require(self.vocabulary >= _FEWEST_TOKENS, self, "vocabulary", self.vocabulary, f"at least {_FEWEST_TOKENS}")

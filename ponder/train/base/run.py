@@ -21,7 +21,7 @@ from ponder.train.loops.settings import SFT
 from ponder.train.loops.sft import Progress, train
 
 RECIPE = "recipe.toml"
-_PROBE = 20
+_PROBE = 12
 """Questions of each family that are asked in the midst of training."""
 
 Finish = Callable[[Path, list[Measured]], None]

@@ -196,6 +196,11 @@ class Batch:
         """
         out = self._forward(rows, [1] * len(rows), 1, {layer for row in rows for layer in row.layers})
         logits = out.logits[:, -1]
+        if not bool(logits.amax(dim=-1).isfinite().all()):
+            raise EngineError(
+                f"{self._name}: the model's logits are no finite numbers; open it in another type (dtype float32 or "
+                "bfloat16), and get the weights again if that does not help"
+            )
         points = [(row.sampling, noise(seed_of(row.sampling), len(row.ids) - row.head)) for row in rows]
         tokens = draw(logits, points)
         self.generated += len(rows)

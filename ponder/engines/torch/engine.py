@@ -165,6 +165,8 @@ def _check(s: Sampling, words: int, layers: int, adapters: tuple[str, ...]) -> N
     for token, bias in s.logit_bias:
         need(0 <= token < words, "logit_bias token", token, f"in 0 to {words - 1}")
         need(not math.isnan(bias) and bias != math.inf, "logit_bias", bias, "a number, or -inf to forbid the token")
+    forbidden = {token for token, bias in s.logit_bias if bias == -math.inf}
+    need(len(forbidden) < words, "logit_bias", f"-inf for {len(forbidden)} tokens", "such that one token is left")
     for token in s.force:
         need(0 <= token < words, "force", token, f"in 0 to {words - 1}")
     for layer in s.hidden:

@@ -363,6 +363,7 @@ async def test_what_it_cannot_do_is_said_before_the_first_token(
         Sampling(max_tokens=0),
         Sampling(logit_bias=((322, 1.0),)),
         Sampling(logit_bias=((5, math.inf),)),
+        Sampling(logit_bias=tuple((token, -math.inf) for token in range(322))),
         Sampling(hidden=(3,)),
         Sampling(hidden=(-4,)),
         Sampling(adapters=(("a", 1.0),)),
@@ -405,6 +406,18 @@ async def test_a_step_that_fails_is_told_and_the_engine_goes_on(
         with pytest.raises(EngineError, match="the model failed"):
             await read(engine, ask("again"), GREEDY)
     assert ids_of(await read(engine, ask("again"), GREEDY)) == expected
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+async def test_logits_that_are_no_numbers_draw_nothing(folder: Path, temperature: float) -> None:
+    """Neither the first token of the vocabulary nor one behind its end."""
+    async with TorchEngine(folder, dtype="float32", threads=1) as broken:
+        assert broken._loaded is not None
+        with torch.no_grad():
+            broken._loaded.model.get_output_embeddings().weight[7] = math.nan
+        with pytest.raises(EngineError, match=r"logits are no finite numbers; open it in another type"):
+            await read(broken, ask("x"), replace(GREEDY, temperature=temperature))
+        assert broken.generated == 0
 
 
 async def test_closing_tells_those_who_still_read(folder: Path) -> None:

@@ -113,13 +113,16 @@ def weight_files(folder: Path, stem: str = "model") -> list[Path]:
 
 def read_header(file: Path) -> tuple[bytes, list[Tensor]]:
     """Return the bytes before the data and the tensors in the order of their data. Raises `DataError`."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        head = stream.read(8)
-        length = int.from_bytes(head, "little")
-        if len(head) < 8 or length > min(size - 8, _LONGEST_HEADER):
-            raise DataError(f"{file} is cut short or is no safetensors file; {_AGAIN}")
-        head += stream.read(length)
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            head = stream.read(8)
+            length = int.from_bytes(head, "little")
+            if len(head) < 8 or length > min(size - 8, _LONGEST_HEADER):
+                raise DataError(f"{file} is cut short or is no safetensors file; {_AGAIN}")
+            head += stream.read(length)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror or error}); check its rights") from None
     try:
         tensors = sorted(
             _tensors(file, len(head), json.loads(head[8:])), key=lambda tensor: (tensor.start, tensor.size)

@@ -139,6 +139,13 @@ def test_folders_that_are_not_whole_are_refused(file: Path) -> None:
         open_weights(folder, "adapter_model")
 
 
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """It is not mistaken for the output, in whose block it is read."""
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(DataError, match=r"model\.safetensors cannot be read \(Is a directory\)"):
+        open_weights(tmp_path)
+
+
 def test_json_that_is_no_object_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     with pytest.raises(DataError, match=r"holds no config.json; is it the right folder\?"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,8 +77,11 @@ def export_adapter(folder: Path, base: Path, out: Path, type: str = "f16") -> No
 
 
 def _check_type(type: str, known: tuple[str, ...]) -> None:
+    """Raise `OptionError` for a type that cannot be written, and where nothing can."""
     if type not in known:
         raise OptionError(f"type = {type!r} is not known; it must be one of {', '.join(known)}{nearest(type, known)}")
+    if find_spec("gguf") is None:
+        raise OptionError("writing GGUF files needs the package gguf: pip install 'ponder[train]' brings it")
 
 
 def _match(

@@ -180,6 +180,16 @@ def test_types_that_are_none_are_refused(model: Path, adapter: Path, tmp_path: P
         export_model(adapter, tmp_path / "x.gguf")
 
 
+def test_a_missing_package_says_what_to_install(
+    model: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ponder.shrink.export.find_spec", lambda name: None)
+    with pytest.raises(OptionError, match=r"needs the package gguf: pip install 'ponder\[train\]'"):
+        export_model(model, tmp_path / "x.gguf")
+    with pytest.raises(OptionError, match="needs the package gguf"):
+        export_adapter(adapter, model, tmp_path / "x.gguf")
+
+
 # Adapters
 
 

@@ -339,6 +339,17 @@ class TestMasks:
             assert wrong(model(input_ids=IDS, attention_mask=flat).logits, full(model))
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_new_rows_of_the_embeddings_stand_at_the_mean_of_the_old_ones_unless_told_otherwise(kind: str) -> None:
+    """All new marks then mean nearly the same."""
+    mean = tiny(kind).get_input_embeddings().weight.mean(0)
+    near, spread = tiny(kind), tiny(kind)
+    near.resize_token_embeddings(68)
+    spread.resize_token_embeddings(68, mean_resizing=False)
+    assert right(near.get_input_embeddings().weight[64:], mean)
+    assert wrong(spread.get_input_embeddings().weight[64:], mean)
+
+
 class TestGenerate:
     @pytest.fixture
     def wanted(self, model: PreTrainedModel) -> list[int]:
@@ -358,6 +369,13 @@ class TestGenerate:
         both = self.more(model, input_ids=torch.zeros_like(IDS), inputs_embeds=rows, attention_mask=ones)
         assert both == [0] * LENGTH + wanted
 
+    def test_a_longest_length_counts_the_embeddings(self, model: PreTrainedModel, wanted: list[int]) -> None:
+        rows, ones = model.get_input_embeddings()(IDS), torch.ones_like(IDS)
+        given = {"inputs_embeds": rows, "attention_mask": ones, "do_sample": False, "pad_token_id": 0}
+        assert model.generate(**given, max_length=LENGTH + 3)[0].tolist() == wanted[:3]
+        with pytest.raises(ValueError, match="max_length"):
+            model.generate(**given, max_length=LENGTH)
+
     def test_behind_a_cache_the_embeddings_are_the_whole_sequence(
         self, model: PreTrainedModel, wanted: list[int]
     ) -> None:
@@ -376,6 +394,12 @@ class TestGenerate:
         ones = torch.ones_like(IDS)
         new = self.more(model, input_ids=IDS[:, 4:], attention_mask=ones, past_key_values=prefix(model, 4))
         assert new[-5:] == wanted
+        for mask in ({}, {"attention_mask": ones[:, 4:]}):
+            try:
+                found = self.more(model, input_ids=IDS[:, 4:], past_key_values=prefix(model, 4), **mask)
+            except (RuntimeError, ValueError, IndexError):
+                continue
+            assert found[-5:] != wanted
 
     def test_a_mask_with_heads_does_not_survive_the_loop(self, model: PreTrainedModel) -> None:
         rows, mask = model.get_input_embeddings()(IDS), causal(LENGTH)

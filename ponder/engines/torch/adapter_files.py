@@ -27,7 +27,7 @@ def read_adapter(folder: Path, model: torch.nn.Module) -> Lora:
     if len(scales) > 1:
         raise DataError(
             f"{folder} scales its modules differently (rank_pattern, alpha_pattern), which this engine cannot apply; "
-            "merge it into its base: ponder merge BASE ADAPTER --weight 1"
+            "merge it into its base: ponder merge BASE ADAPTER --weight 1 --out NEW"
         )
     like = next(model.parameters())
     pairs = {name: (_like(pair.a, like), _like(pair.b, like)) for name, pair in lora.pairs.items()}

@@ -15,7 +15,7 @@ def fresh_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> LlamaForC
     """Return a model of the recipe's shape; its weights are drawn from the recipe's seed.
 
     Layers begin by adding nothing: the projections that write into the residual stream are zero. So narrow a stream
-    is else full of noise, and heads that copy, on which every chain depends, take ten times as long to form.
+    is else full of noise, and heads that copy, on which every chain depends, take several times as long to form.
     """
     config = LlamaConfig(
         vocab_size=len(tokenizer),

@@ -21,6 +21,7 @@ MINI = Recipe(
     context=256,
     families=("modular:links=1-2", "algebra:variables=4,steps=1-2", "arithmetic:level=1"),
     passes=2,
+    echoes=16,
     chains=96,
     thoughts=48,
     batch=8,
@@ -36,7 +37,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def mini() -> Recipe:
-    """A recipe of 18 steps."""
+    """A recipe of 20 steps."""
     return MINI
 
 

@@ -15,19 +15,26 @@ pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
 FORMAT = "\n\nPut the final answer in \\boxed{}."
-MANY = Recipe(families=("modular", "arithmetic:level=1"), chains=2000, thoughts=1500, seed=5)
+MANY = Recipe(families=("modular", "arithmetic:level=1"), echoes=0, chains=2000, thoughts=1500, seed=5)
 
 
 def test_stages_follow_each_other_with_their_rows(mini: Recipe) -> None:
-    chains, thoughts = make_stages(mini)
-    assert (chains.name, len(chains.rows)) == ("chains", mini.chains)
-    assert (thoughts.name, len(thoughts.rows)) == ("thoughts", mini.thoughts)
-    assert [stage.name for stage in make_stages(replace(mini, chains=0))] == ["thoughts"]
-    assert [stage.name for stage in make_stages(replace(mini, thoughts=0))] == ["chains"]
+    found = [(stage.name, len(stage.rows)) for stage in make_stages(mini)]
+    assert found == [("echoes", mini.echoes), ("chains", mini.chains), ("thoughts", mini.thoughts)]
+    assert [stage.name for stage in make_stages(replace(mini, echoes=0, chains=0))] == ["thoughts"]
+    assert [stage.name for stage in make_stages(replace(mini, echoes=0, thoughts=0))] == ["chains"]
+
+
+def test_echoes_repeat_pieces_of_the_lab(mini: Recipe) -> None:
+    echoes = make_stages(replace(mini, echoes=200))[0]
+    asked = [row.messages[0][1] for row in echoes.rows]
+    assert [row.messages[1] for row in echoes.rows] == [("assistant", f"{text}\n{text}") for text in asked]
+    assert len(set(asked)) > 190
+    assert set("0123456789❤♪↔+=") <= set("".join(asked))
 
 
 def test_both_stages_ask_the_same_questions(mini: Recipe) -> None:
-    chains, thoughts = make_stages(replace(mini, bare=0.0))
+    _, chains, thoughts = make_stages(replace(mini, bare=0.0))
     assert [row.messages[0] for row in thoughts.rows] == [row.messages[0] for row in chains.rows[: mini.thoughts]]
 
 

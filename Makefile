@@ -16,7 +16,7 @@ bench: .venv/.local  ## what shorter reasoning saves and costs: four methods, 60
 test: .venv/.dev  ## the tests that need no torch
 	$(python) -m pytest -rs -m "not torch"
 
-test-torch: .venv/.torch  ## the tests that need torch
+test-torch: .venv/.train  ## the tests that need torch
 	$(python) -m pytest -rs -m torch
 
 check: .venv/.dev  ## style, types, import rules, size caps, generated pages, documentation
@@ -50,5 +50,5 @@ clean:  ## remove the environment and everything that was built; runs/ stays
 .venv/.dev: $(pins)
 	@sh scripts/venv.sh dev
 
-.venv/.torch: .venv/.dev
-	@sh scripts/venv.sh torch
+.venv/.train: .venv/.dev
+	@sh scripts/venv.sh train

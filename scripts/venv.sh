@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make .venv, or bring it up to date, with one extra of pyproject.toml: scripts/venv.sh local | dev | torch
+# Make .venv, or bring it up to date, with one extra of pyproject.toml: scripts/venv.sh local | dev | train
 # Everything is pinned by constraints.txt, the build backend too. PYTHON=... chooses the interpreter.
 set -eu
 cd "$(dirname "$0")/.."

@@ -158,9 +158,19 @@ def _check_alike(first: Path, second: Path, a: Mapping[str, Tensor], b: Mapping[
             raise DataError(
                 f"{first} and {second} are different models: {field} is {mine.get(field)} and {theirs.get(field)}"
             )
-    for here, there, names in ((first, second, a.keys() - b.keys()), (second, first, b.keys() - a.keys())):
+    for field, here, there in (
+        ("hidden_act", mine.get("hidden_act"), theirs.get("hidden_act")),
+        ("rope_theta", _rope(mine, "rope_theta"), _rope(theirs, "rope_theta")),
+        ("rope_type", _rope(mine, "rope_type") or "default", _rope(theirs, "rope_type") or "default"),
+    ):
+        if here is not None and there is not None and here != there:
+            raise DataError(
+                f"{first} and {second} compute differently: {field} is {here} and {there}, so that weights between "
+                "theirs mean nothing; merge models that agree in it"
+            )
+    for one, other, names in ((first, second, a.keys() - b.keys()), (second, first, b.keys() - a.keys())):
         if names:
-            raise DataError(f"{here} has weights that {there} has not: {_some(names)}; merge models of one kind")
+            raise DataError(f"{one} has weights that {other} has not: {_some(names)}; merge models of one kind")
     unlike = [name for name in a if a[name].shape != b[name].shape]
     if unlike:
         name = min(unlike)
@@ -168,6 +178,17 @@ def _check_alike(first: Path, second: Path, a: Mapping[str, Tensor], b: Mapping[
             f"{first} and {second} differ in the shapes of {_some(set(unlike))}: {a[name].shape} and {b[name].shape} "
             f"for {name}; merge models of one size and vocabulary"
         )
+
+
+def _rope(config: Mapping[str, object], field: str) -> object:
+    """Return a setting of the rotary position code, which stands where the version of transformers puts it."""
+    for name in ("rope_parameters", "rope_scaling"):
+        nested = config.get(name)
+        if isinstance(nested, dict):
+            found = nested.get(field, nested.get("type") if field == "rope_type" else None)
+            if found is not None:
+                return found
+    return config.get(field)
 
 
 def _some(names: set[str]) -> str:

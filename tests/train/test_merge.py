@@ -345,6 +345,33 @@ def test_models_that_do_not_fit_are_refused(first: Path, second: Path, tmp_path:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"hidden_act": "gelu"}, "hidden_act is silu and gelu"),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}, "rope_theta is 5000.0 and 1000000.0"),
+        ({"rope_parameters": None, "rope_theta": 1e4}, "rope_theta is 5000.0 and 10000.0"),
+        ({"rope_parameters": None, "rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_type is default and yarn"),
+    ],
+)
+def test_models_that_compute_differently_are_refused(
+    first: Path, second: Path, tmp_path: Path, fields: dict[str, object], message: str
+) -> None:
+    """Their weights have equal shapes, and mean other things."""
+    edit_json(second / "config.json", **fields)
+    with pytest.raises(DataError, match=f"compute differently: {message}"):
+        merge(first, second, tmp_path / "out", 0.5)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("rope", [{"rope_parameters": None, "rope_theta": 5000.0}, {"rope_parameters": None}])
+def test_a_configuration_of_an_older_version_is_no_other_model(
+    first: Path, second: Path, tmp_path: Path, rope: dict[str, object]
+) -> None:
+    edit_json(second / "config.json", **rope)
+    assert merge(first, second, tmp_path / "out", 0.5).kind == "model"
+
+
 def test_weights_beyond_the_range_of_their_type_are_refused(first: Path, second: Path, tmp_path: Path) -> None:
     save_halves(first / "model.safetensors", {k: half(v, "F16") for k, v in values(first).items()}, "F16")
     with pytest.raises(DataError, match="beyond the range of F16"):

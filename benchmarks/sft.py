@@ -1,6 +1,6 @@
 """What fine-tuning with an adapter costs: tokens for each second of processor time, by how the loss is computed.
 
-Needs ponder[train]: `python benchmarks/sft.py MODEL_FOLDER DATA.jsonl trl|head|all`, one way in each process, on rows of
+Needs ponder[train]: `python benchmarks/sft.py MODEL_FOLDER DATA.jsonl trl|head|all`, one way a process, on rows of
 100 to 125 tokens. `trl` is TRL's own loss, `head` computes logits of learnt tokens only, `all` is what
 `ponder train sft` does: plain attention and the adapter in the base's type as well.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
-from ponder.cli.counted import counted
 from ponder.cli.options import json_option
 from ponder.cli.output import console, print_json
 from ponder.cli.ranges import MOST, Finite
+from ponder.cli.train_progress import TrainProgress
 
 if TYPE_CHECKING:
     from ponder.train.base.measure import Measured
@@ -124,9 +123,8 @@ def base(
         if gguf:
             export_model(folder, folder / "model.gguf", type="f16")
 
-    steps = sum(math.ceil(rows / recipe.batch) for rows in (recipe.echoes, recipe.chains, recipe.thoughts))
-    with counted("training") as done:
-        measured = train_base(recipe, out, questions, finish, lambda step: done(step.step, steps))
+    with TrainProgress(quiet=as_json) as bar:
+        measured = train_base(recipe, out, questions, finish, bar.step)
     if as_json:
         print_json([asdict(score) for score in scores(measured)])
     else:

@@ -9,6 +9,7 @@ from itertools import islice
 
 from ponder.train.base.measure import Exam
 from ponder.train.base.recipe import Recipe
+from ponder.train.lab.arithmetic import ArithmeticFamily
 from ponder.train.lab.puzzle import Puzzle
 from ponder.train.lab.rows import HELD_OUT, held_out
 from ponder.train.lab.table import load_family
@@ -23,26 +24,26 @@ _ECHO = (4, 14)
 _ROLES = "system\nuser\nassistant\n"
 
 
+def make_echoes(recipe: Recipe) -> Stage:
+    """Return random pieces of chains, and as the reply the same twice: nothing but copying, on which chains build.
+
+    A chain copies much, yet little of it that could not be guessed: from chains alone, copying is learnt far later.
+    """
+    draw = random.Random(f"echoes/{recipe.seed}")
+    chains = (puzzle.minimal for puzzle in islice(_puzzles(recipe), _SAMPLE if recipe.echoes else 0))
+    atoms = sorted({atom for chain in chains for atom in _ATOM.findall(chain)})
+    texts = ("".join(draw.choices(atoms, k=draw.randint(*_ECHO))).strip() for _ in range(recipe.echoes))
+    rows = (Conversation((("user", text), ("assistant", f"{text}\n{text}"))) for text in texts)
+    return Stage("echoes", tuple(rows))
+
+
 def make_stages(recipe: Recipe) -> tuple[Stage, ...]:
-    """Return the stages of a recipe, without those that have no rows; chains and thoughts ask the same questions."""
+    """Return the stages that think, without one that has no rows; both ask the same questions."""
     puzzles = list(islice(_puzzles(recipe), max(recipe.chains, recipe.thoughts)))
     draw = random.Random(f"base/{recipe.seed}")
     chains = tuple(_row(recipe, puzzle, draw, brief=1.0) for puzzle in puzzles[: recipe.chains])
     thoughts = tuple(_row(recipe, puzzle, draw, brief=recipe.brief) for puzzle in puzzles[: recipe.thoughts])
-    echoes = tuple(islice(_echoes(puzzles, draw), recipe.echoes))
-    stages = (Stage("echoes", echoes), Stage("chains", chains), Stage("thoughts", thoughts))
-    return tuple(stage for stage in stages if stage.rows)
-
-
-def _echoes(puzzles: Sequence[Puzzle], draw: random.Random) -> Iterator[Conversation]:
-    """Yield random pieces of questions, and as the reply the same again: nothing but copying, on which chains build.
-
-    Without these rows the heads that copy form much later, since a chain copies little that could not be guessed.
-    """
-    atoms = sorted({atom for puzzle in puzzles[:_SAMPLE] for atom in _ATOM.findall(puzzle.minimal)})
-    while True:
-        text = "".join(draw.choices(atoms, k=draw.randint(*_ECHO))).strip()
-        yield Conversation((("user", text), ("assistant", f"{text}\n{text}")))
+    return tuple(stage for stage in (Stage("chains", chains), Stage("thoughts", thoughts)) if stage.rows)
 
 
 def make_exams(recipe: Recipe, count: int) -> list[Exam]:
@@ -66,8 +67,9 @@ def tokenizer_texts(stages: Sequence[Stage]) -> Iterator[str]:
 
 def _puzzles(recipe: Recipe) -> Iterator[Puzzle]:
     """Yield puzzles of the families in turn. Easy questions come again and again: there are few of them."""
-    kept = held_out()
-    sources = [load_family(spec, recipe.seed).puzzles() for spec in recipe.families]
+    families = [load_family(spec, recipe.seed) for spec in recipe.families]
+    kept = held_out() if any(isinstance(family, ArithmeticFamily) for family in families) else frozenset()
+    sources = [family.puzzles() for family in families]
     while True:
         for source in sources:
             yield next(puzzle for puzzle in source if _asked(puzzle) not in kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -49,11 +50,14 @@ def save_rounded(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, fo
     """
     model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    _patch(folder / "config.json", "dtype", "float32")
-    # The name that every version of transformers knows this kind of tokenizer by.
-    _patch(folder / "tokenizer_config.json", "tokenizer_class", "PreTrainedTokenizerFast")
+    _patch(folder / "config.json", {"dtype": "float32"})
+    # The name that every version of transformers knows this kind of tokenizer by, and nothing of where it came from.
+    plain = {"tokenizer_class": "PreTrainedTokenizerFast", "is_local": None, "local_files_only": None}
+    _patch(folder / "tokenizer_config.json", plain)
 
 
-def _patch(file: Path, field: str, value: str) -> None:
-    known = json.loads(file.read_text("utf-8"))
-    file.write_text(json.dumps({**known, field: value}, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+def _patch(file: Path, changes: Mapping[str, str | None]) -> None:
+    """Set fields of a JSON file; None removes one."""
+    known = {**json.loads(file.read_text("utf-8")), **changes}
+    kept = {field: value for field, value in known.items() if value is not None or field not in changes}
+    file.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")

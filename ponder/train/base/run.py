@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import tomli_w
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ponder.core.errors import DataError
-from ponder.train.base.data import make_exams, make_stages, tokenizer_texts
+from ponder.train.base.data import make_echoes, make_exams, make_stages, tokenizer_texts
 from ponder.train.base.measure import Exam, Measured, measure, summary
 from ponder.train.base.model import fresh_model, save_rounded
 from ponder.train.base.recipe import Recipe
 from ponder.train.base.tokenizer import learn_tokenizer
+from ponder.train.loops.messages import Stage
 from ponder.train.loops.quiet import quiet
 from ponder.train.loops.settings import SFT
 from ponder.train.loops.sft import Progress, train
 
 RECIPE = "recipe.toml"
+ECHOES = "echoes"
+"""The folder, beside the unfinished model, of what was trained on echoes alone."""
+_WEIGHTS = "model.safetensors"
 _PROBE = 12
 """Questions of each family that are asked in the midst of training."""
 
@@ -37,11 +42,11 @@ def train_base(
     `out`, and the same recipe continues there. Raises `DataError` where either folder holds something else.
     """
     work = _work_folder(recipe, out)
-    weights = work / "model.safetensors"
     with quiet():
         exams = make_exams(recipe, questions)
-        if not weights.exists():
+        if not (work / _WEIGHTS).exists():
             _train(recipe, work, exams, progress)
+        shutil.rmtree(work / ECHOES, ignore_errors=True)
         tokenizer = AutoTokenizer.from_pretrained(work, local_files_only=True)
         save_rounded(AutoModelForCausalLM.from_pretrained(work, local_files_only=True), tokenizer, work)
         model = AutoModelForCausalLM.from_pretrained(work, local_files_only=True)
@@ -72,8 +77,8 @@ def _work_folder(recipe: Recipe, out: Path) -> Path:
 
 
 def _train(recipe: Recipe, work: Path, exams: list[Exam], progress: Progress | None) -> None:
-    stages = make_stages(recipe)
-    tokenizer = learn_tokenizer(tokenizer_texts(stages), recipe.vocabulary, recipe.context)
+    echoes, stages = make_echoes(recipe), make_stages(recipe)
+    tokenizer = learn_tokenizer(tokenizer_texts((echoes, *stages)), recipe.vocabulary, recipe.context)
     probes = [exam._replace(puzzles=exam.puzzles[:_PROBE]) for exam in exams]
 
     def evaluate(model: PreTrainedModel) -> Mapping[str, float]:
@@ -91,4 +96,23 @@ def _train(recipe: Recipe, work: Path, exams: list[Exam], progress: Progress | N
         dtype="bfloat16",
         seed=recipe.seed,
     )
-    train(settings, fresh_model(recipe, tokenizer), tokenizer, stages, work, evaluate, progress)
+    model = fresh_model(recipe, tokenizer)
+    if echoes.rows:
+        # At a falling rate, and with few rows a step, the heads that copy stop half-formed.
+        steady = replace(settings, batch=2 * recipe.batch, scheduler="constant", warmup=0.2)
+        model = _copying(steady, model, tokenizer, echoes, work / ECHOES, progress)
+    train(settings, model, tokenizer, stages, work, evaluate, progress)
+
+
+def _copying(
+    settings: SFT,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    echoes: Stage,
+    folder: Path,
+    progress: Progress | None,
+) -> PreTrainedModel:
+    """Return the model after its echoes, which stands in a folder of its own from then on."""
+    if not (folder / _WEIGHTS).exists():
+        train(settings, model, tokenizer, (echoes,), folder, progress=progress)
+    return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, attn_implementation="eager")

@@ -19,7 +19,7 @@ MINI = Recipe(
     inner=48,
     vocabulary=400,
     context=256,
-    families=("modular:links=1-2", "algebra:variables=4,steps=1-2", "arithmetic:level=1"),
+    families=("modular:links=1-2", "algebra:variables=4,steps=1-2", "directional:actions=2-3"),
     passes=2,
     echoes=16,
     chains=96,

@@ -6,41 +6,49 @@ from dataclasses import replace
 
 import pytest
 
-from ponder.train.base.data import make_exams, make_stages
+from ponder.train.base.data import make_echoes, make_exams, make_stages
 from ponder.train.base.recipe import Recipe
 from ponder.train.lab.generated import kept_for_tests
 from ponder.train.lab.rows import held_out
+from ponder.train.loops.messages import Stage
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
 FORMAT = "\n\nPut the final answer in \\boxed{}."
-MANY = Recipe(families=("modular", "arithmetic:level=1"), echoes=0, chains=2000, thoughts=1500, seed=5)
+MANY = Recipe(families=("modular", "arithmetic:level=1"), chains=2000, thoughts=1500, seed=5)
+
+
+@pytest.fixture(scope="module")
+def many() -> tuple[Stage, ...]:
+    return make_stages(MANY)
 
 
 def test_stages_follow_each_other_with_their_rows(mini: Recipe) -> None:
     found = [(stage.name, len(stage.rows)) for stage in make_stages(mini)]
-    assert found == [("echoes", mini.echoes), ("chains", mini.chains), ("thoughts", mini.thoughts)]
-    assert [stage.name for stage in make_stages(replace(mini, echoes=0, chains=0))] == ["thoughts"]
-    assert [stage.name for stage in make_stages(replace(mini, echoes=0, thoughts=0))] == ["chains"]
+    assert found == [("chains", mini.chains), ("thoughts", mini.thoughts)]
+    assert [stage.name for stage in make_stages(replace(mini, chains=0))] == ["thoughts"]
+    assert [stage.name for stage in make_stages(replace(mini, thoughts=0))] == ["chains"]
 
 
 def test_echoes_repeat_pieces_of_the_lab(mini: Recipe) -> None:
-    echoes = make_stages(replace(mini, echoes=200))[0]
+    echoes = make_echoes(replace(mini, echoes=200))
     asked = [row.messages[0][1] for row in echoes.rows]
+    assert (echoes.name, len(asked)) == ("echoes", 200)
     assert [row.messages[1] for row in echoes.rows] == [("assistant", f"{text}\n{text}") for text in asked]
     assert len(set(asked)) > 190
-    assert set("0123456789❤♪↔+=") <= set("".join(asked))
+    assert set("0123456❤♪↔+=") <= set("".join(asked))
+    assert make_echoes(replace(mini, echoes=0)).rows == ()
 
 
 def test_both_stages_ask_the_same_questions(mini: Recipe) -> None:
-    _, chains, thoughts = make_stages(replace(mini, bare=0.0))
+    chains, thoughts = make_stages(replace(mini, bare=0.0))
     assert [row.messages[0] for row in thoughts.rows] == [row.messages[0] for row in chains.rows[: mini.thoughts]]
 
 
-def test_no_question_of_tests_is_trained_on() -> None:
+def test_no_question_of_tests_is_trained_on(many: tuple[Stage, ...]) -> None:
     kept = held_out()
-    asked = {row.messages[0][1].removesuffix(FORMAT) for stage in make_stages(MANY) for row in stage.rows}
+    asked = {row.messages[0][1].removesuffix(FORMAT) for stage in many for row in stage.rows}
     examined = {puzzle.item.meta["question"] for exam in make_exams(MANY, 1000) for puzzle in exam.puzzles}
     assert len(asked) > 500
     assert not asked & examined
@@ -48,8 +56,8 @@ def test_no_question_of_tests_is_trained_on() -> None:
     assert not any(kept_for_tests(question) for question in asked if "modulo" in question)
 
 
-def test_shares_are_those_of_the_recipe() -> None:
-    chains, thoughts = make_stages(MANY)
+def test_shares_are_those_of_the_recipe(many: tuple[Stage, ...]) -> None:
+    chains, thoughts = many
     for stage in (chains, thoughts):
         direct = [row for row in stage.rows if row.thinking is False]
         assert len(direct) / len(stage.rows) == pytest.approx(MANY.direct, abs=0.03)
@@ -73,7 +81,7 @@ def test_exams_are_the_questions_of_seed_0(mini: Recipe) -> None:
     assert [exam.family for exam in exams] == [
         "modular:links=1-2",
         "algebra:variables=4,steps=1-2",
-        "arithmetic:level=1",
+        "directional:actions=2-3",
     ]
     assert all(len(exam.puzzles) == 6 for exam in exams)
     assert all("-s0-" in puzzle.item.problem.id for exam in exams for puzzle in exam.puzzles)

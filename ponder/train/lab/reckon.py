@@ -31,9 +31,9 @@ def _difference(a: int, b: int) -> list[str]:
 
 
 def _in_turns(a: int, b: int, sign: int, symbol: str) -> list[str]:
-    """Take in `b` place by place, from the highest; two numbers below 100 are taken at once."""
+    """Take in `b` place by place, from the highest; what has one place, or leads nowhere beyond 20, is taken at once."""
     parts = []
-    while b >= 100 or (a >= 100 and len(places(b)) > 1):
+    while len(places(b)) > 1 and max(a, a + sign * b) > 20:
         high = places(b)[0]
         a, b = a + sign * high, b - high
         if b:
@@ -42,11 +42,11 @@ def _in_turns(a: int, b: int, sign: int, symbol: str) -> list[str]:
 
 
 def _product(a: int, b: int) -> list[str]:
-    """Take the larger factor apart by places, and the smaller one as well where it is beyond the tables up to 20."""
+    """Take the larger factor apart by places, and the smaller one instead where it is beyond the tables up to 20."""
     small, large = sorted((a, b))
     if small > 20 and len(places(small)) > 1:
         pieces = [(large, place) for place in places(small)]
-    elif len(places(large)) > 1 and large > 20:
+    elif len(places(large)) > 1:
         pieces = [(place, small) for place in places(large)]
     else:
         return [str(a * b)]

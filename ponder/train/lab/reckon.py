@@ -31,7 +31,7 @@ def _difference(a: int, b: int) -> list[str]:
 
 
 def _in_turns(a: int, b: int, sign: int, symbol: str) -> list[str]:
-    """Take in `b` place by place, from the highest; what has one place, or leads nowhere beyond 20, is taken at once."""
+    """Take in `b` place by place, from the highest; at once where it has one place, or nothing is beyond 20."""
     parts = []
     while len(places(b)) > 1 and max(a, a + sign * b) > 20:
         high = places(b)[0]

@@ -170,9 +170,9 @@ def _adapter(adapter: Path | None, lora: int | None, alpha: float | None, full: 
         return 0, 32.0
     if adapter is None:
         return lora or 16, alpha or 32.0
-    from ponder.train.loops.adapt import read_adapter
+    from ponder.weights.lora import read_config
 
-    known = read_adapter(adapter)
+    known = read_config(adapter)
     rank, scale = known.get("r"), known.get("lora_alpha")
     if not isinstance(rank, int) or not isinstance(scale, int | float):
         raise DataError(f"{adapter}/adapter_config.json names no r and lora_alpha; give a folder that PEFT saved")

@@ -19,15 +19,22 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ponder.core.errors import DataError, OptionError
 from ponder.train.loops.settings import SFT
+from ponder.weights.lora import CONFIG, read_config
 
 Model: TypeAlias = PreTrainedModel | PeftModel
+
+_KEPT = (
+    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "fan_in_fan_out", "lora_dropout",
+    "use_rslora",
+)  # fmt: skip
+"""Fields that an adapter goes on with, besides rank and alpha: where it lies, and how it is added and trained."""
 
 
 def adapted(settings: SFT, model: PreTrainedModel, adapter: Path | None = None) -> Model:
     """Return the model with an adapter, or itself with float32 weights, to be trained whole.
 
-    A fresh adapter's random part is drawn from the seed; `adapter` is the folder of one to continue. Raises
-    `DataError` for an adapter of another base or rank.
+    A fresh adapter's random part is drawn from the seed; `adapter` is the folder of one to continue, with its own
+    settings. Raises `DataError` for one of another base or rank, and for what cannot be continued.
     """
     if not settings.lora:
         if adapter is not None:
@@ -40,6 +47,8 @@ def adapted(settings: SFT, model: PreTrainedModel, adapter: Path | None = None) 
     try:
         tuned = get_peft_model(model, _lora(settings, known, model))
     except ValueError as error:
+        if adapter is not None:
+            raise DataError(f"{adapter} does not suit the model: {error}") from None
         raise OptionError(f"targets = {settings.targets!r} does not suit the model: {error}") from None
     # PEFT looks on the hub for the base that is named, whenever it saves; `save` puts the name in.
     tuned.peft_config["default"].base_model_name_or_path = None
@@ -65,7 +74,7 @@ def save(model: Model, tokenizer: PreTrainedTokenizerBase, out: Path, base: str)
         tokenizer.save_pretrained(part)
         (part / "README.md").unlink(missing_ok=True)
         if isinstance(model, PeftModel):
-            _tidy(part / "adapter_config.json", base)
+            _tidy(part / CONFIG, base)
         for file in sorted(part.iterdir()):
             os.replace(file, out / file.name)
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -74,26 +83,20 @@ def save(model: Model, tokenizer: PreTrainedTokenizerBase, out: Path, base: str)
         shutil.rmtree(part, ignore_errors=True)
 
 
-def read_adapter(adapter: Path) -> Mapping[str, object]:
-    """Return the configuration of a LoRA adapter. Raises `DataError` for a folder that is none."""
-    try:
-        known = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        raise DataError(
-            f"{adapter} holds no adapter_config.json that can be read; give a folder that PEFT saved"
-        ) from None
-    if not isinstance(known, dict) or known.get("peft_type") != "LORA":
-        raise DataError(f"{adapter} is no LoRA adapter; only those can be trained on")
-    return known
-
-
 def _config(settings: SFT, adapter: Path, model: PreTrainedModel) -> Mapping[str, object]:
-    known = read_adapter(adapter)
+    """Return the settings of an adapter to continue. Raises `DataError` where they cannot be kept."""
+    known = read_config(adapter)
+    if patterns := [name for name in ("alpha_pattern", "rank_pattern") if known.get(name)]:
+        raise DataError(
+            f"{adapter} has {' and '.join(patterns)}, and only adapters of one rank and one alpha are continued; "
+            "merge it into its base, or train it with PEFT itself"
+        )
     for field, wanted in (("r", settings.lora), ("lora_alpha", settings.alpha)):
         if known.get(field) != wanted:
             raise DataError(
                 f"{adapter} has {field} = {known.get(field)}, and {wanted} is asked for; continue it with its own"
             )
+    _check_targets(settings, adapter, known)
     record = adapter / "train.toml"
     if record.exists():
         trained = tomllib.loads(record.read_text("utf-8")).get("base", {})
@@ -105,14 +108,26 @@ def _config(settings: SFT, adapter: Path, model: PreTrainedModel) -> Mapping[str
     return known
 
 
+def _check_targets(settings: SFT, adapter: Path, known: Mapping[str, object]) -> None:
+    """Raise `DataError` unless the adapter names its layers, and those that are asked for."""
+    targets = known.get("target_modules")
+    if not targets or not isinstance(targets, str | list):
+        raise DataError(f"{adapter}/{CONFIG} names no target_modules; give a folder that PEFT saved")
+    asked = settings.targets.split(",")
+    if settings.targets != "all" and (isinstance(targets, str) or {*asked} != {*targets}):
+        shown = targets if isinstance(targets, str) else ",".join(sorted(targets))
+        raise DataError(
+            f"{adapter} adapts the layers {shown}, and {settings.targets} are asked for; leave --targets out"
+        )
+
+
 def _lora(settings: SFT, known: Mapping[str, object] | None, model: PreTrainedModel) -> LoraConfig:
-    targets = _linear(model) if settings.targets == "all" else settings.targets.split(",")
-    return LoraConfig(
-        r=settings.lora,
-        lora_alpha=settings.alpha,
-        target_modules=targets if known is None else known["target_modules"],
-        task_type="CAUSAL_LM",
-    )
+    if known is None:
+        targets = _linear(model) if settings.targets == "all" else settings.targets.split(",")
+        kept: dict[str, object] = {"target_modules": targets}
+    else:
+        kept = {name: known[name] for name in _KEPT if name in known}
+    return LoraConfig(r=settings.lora, lora_alpha=settings.alpha, task_type="CAUSAL_LM", **kept)
 
 
 def _linear(model: PreTrainedModel) -> list[str]:
@@ -143,6 +158,9 @@ def _fill(model: PeftModel, adapter: Path) -> None:
 def _tidy(config: Path, base: str) -> None:
     """Name the base, and write an adapter's configuration in the same order in every run."""
     known = json.loads(config.read_text("utf-8"))
-    known["target_modules"] = sorted(known["target_modules"])
+    # PEFT keeps lists of names as sets.
+    for name in ("target_modules", "exclude_modules"):
+        if isinstance(known[name], list):
+            known[name] = sorted(known[name])
     known["base_model_name_or_path"] = base
     config.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", "utf-8")

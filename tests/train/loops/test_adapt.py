@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from lora_folders import edit_config, save_lora
 from support.sums import sums
 
 from ponder.core.errors import DataError, OptionError
@@ -92,6 +93,72 @@ def test_the_adapter_of_another_shape_is_refused(fresh: Fresh, adapter: Path, tm
         adapted(SETTINGS, LlamaForCausalLM(deeper), bare)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"use_rslora": True},
+        {"lora_dropout": 0.25},
+        {"target_modules": ["q_proj", "up_proj"], "layers_to_transform": [1], "layers_pattern": "layers"},
+        {"target_modules": r".*\.0\..*_proj"},
+        {
+            "target_modules": ["q_proj", "up_proj"],
+            "exclude_modules": ["layers.0.mlp.up_proj", "layers.0.self_attn.q_proj"],
+        },
+    ],
+    ids=lambda more: "-".join(more),
+)
+def test_an_adapter_goes_on_with_its_own_settings(
+    fresh: Fresh, folder: Path, tmp_path: Path, more: dict[str, object]
+) -> None:
+    from peft import PeftModel
+    from peft.tuners.lora import LoraLayer
+
+    given = save_lora(folder, tmp_path / "given", **more)
+    ids = torch.arange(40)[None]
+    model, tokenizer = fresh()
+    ours, wanted = adapted(SETTINGS, model, given), PeftModel.from_pretrained(fresh()[0], given)
+    layers = [part for part in ours.modules() if isinstance(part, LoraLayer)]
+    assert {part.scaling["default"] for part in layers} == {4.0 if "use_rslora" in more else 2.0}
+    assert {type(part.lora_dropout["default"]).__name__ for part in layers} == {
+        "Dropout" if "lora_dropout" in more else "Identity"
+    }
+    with torch.no_grad():
+        assert torch.equal(ours.eval()(ids).logits, wanted.eval()(ids).logits)
+    save(ours, tokenizer, tmp_path, "tiny-llama")
+    before, after = (json.loads((path / "adapter_config.json").read_text()) for path in (given, tmp_path))
+    for name in more:
+        assert after[name] == (sorted(before[name]) if isinstance(before[name], list) else before[name])
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ({"alpha_pattern": {"q_proj": 16}}, "has alpha_pattern, and only adapters of one rank and one alpha"),
+        ({"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"up": 2}}, "has alpha_pattern and rank_pattern, and only"),
+        ({"use_dora": True}, "was trained with use_dora, which two factors a module cannot say"),
+        ({"bias": "all"}, "was trained with bias"),
+        ({"init_lora_weights": "pissa"}, "was begun with init_lora_weights = 'pissa'"),
+        ({"target_modules": None}, r"adapter_config\.json names no target_modules"),
+        ({"target_modules": ["wings"]}, "given does not suit the model"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_continued_is_refused(
+    fresh: Fresh, folder: Path, tmp_path: Path, more: dict[str, object], what: str
+) -> None:
+    given = save_lora(folder, tmp_path / "given")
+    edit_config(given, **more)
+    with pytest.raises(DataError, match=what):
+        adapted(SETTINGS, fresh()[0], given)
+
+
+def test_targets_of_an_adapter_are_its_own(fresh: Fresh, folder: Path, tmp_path: Path) -> None:
+    given = save_lora(folder, tmp_path / "given", target_modules=["v_proj", "q_proj"])
+    adapted(replace(SETTINGS, targets="q_proj,v_proj"), fresh()[0], given)
+    with pytest.raises(DataError, match="adapts the layers q_proj,v_proj, and q_proj are asked for; leave --targets"):
+        adapted(replace(SETTINGS, targets="q_proj"), fresh()[0], given)
+
+
 def test_what_is_no_adapter(fresh: Fresh, adapter: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no adapter_config\.json"):
         adapted(SETTINGS, fresh()[0], tmp_path)
@@ -102,7 +169,7 @@ def test_what_is_no_adapter(fresh: Fresh, adapter: Path, tmp_path: Path) -> None
         adapted(SETTINGS, fresh()[0], adapter)
     config = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps({**config, "peft_type": "IA3"}))
-    with pytest.raises(DataError, match="is no LoRA adapter"):
+    with pytest.raises(DataError, match="is an adapter of type IA3; only LORA is understood"):
         adapted(SETTINGS, fresh()[0], adapter)
 
 

@@ -13,6 +13,7 @@ import click
 from ponder.cli.options import json_option
 from ponder.cli.output import console, print_json
 from ponder.cli.ranges import MOST, Finite
+from ponder.cli.train_packages import need_packages
 from ponder.cli.train_progress import TrainProgress
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def base(
 
     Example: ponder train base --size small --out tiny
     """
+    need_packages(*(["gguf"] if gguf else []))
     recipe = _recipe(size, families, changes)
     if threads:
         import torch

@@ -10,6 +10,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from ponder.train.base.recipe import Recipe
+from ponder.train.loops.finish import usual_mode
 
 
 def fresh_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
@@ -49,6 +50,7 @@ def save_rounded(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, fo
     them computes in full precision and GGUF files of float16 hold the very same numbers.
     """
     model.half().save_pretrained(folder)
+    usual_mode(folder)
     tokenizer.save_pretrained(folder)
     _patch(folder / "config.json", {"dtype": "float32"})
     # The name that every version of transformers knows this kind of tokenizer by, and nothing of where it came from.

@@ -60,7 +60,7 @@ def open_model(
 def unpacked(file: Path, cache: Path) -> Path:
     """Return the transformers folder of a GGUF file, in bfloat16; it is made at the first call and kept in `cache`.
 
-    Raises `DataError` for a file that cannot be read.
+    Raises `DataError` for a file that cannot be read, and where there is no room.
     """
     try:
         with file.open("rb") as source:
@@ -69,11 +69,15 @@ def unpacked(file: Path, cache: Path) -> Path:
         raise DataError(f"{file} cannot be read: {error.strerror}") from None
     folder = cache / f"{file.stem}-{digest[:12]}"
     if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
         part = cache / f".{folder.name}.{os.getpid()}"
         try:
+            cache.mkdir(parents=True, exist_ok=True)
             _unpack(file, part)
             os.replace(part, folder)
+        except OSError as error:
+            # Another process was first, with the same weights.
+            if not folder.exists():
+                raise DataError(f"{file} cannot be unpacked into {cache} ({error.strerror}); make room there") from None
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return folder
@@ -81,8 +85,10 @@ def unpacked(file: Path, cache: Path) -> Path:
 
 def _unpack(file: Path, folder: Path) -> None:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from ponder.train.loops.finish import usual_mode
     from ponder.train.loops.quiet import quiet
 
     try:
@@ -94,11 +100,12 @@ def _unpack(file: Path, folder: Path) -> None:
             vars(model.config).pop("quantization_config", None)
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
+        usual_mode(folder)
     except ImportError as error:
         raise DataError(
             f"{file} cannot be unpacked: {error.msg}; pip install 'ponder[train]' brings what is needed"
         ) from None
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{file} cannot be unpacked by transformers: {' '.join(str(error).split())[:300]}") from None
 
 

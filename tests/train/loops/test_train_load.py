@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytestmark = pytest.mark.torch
 
+from ponder.train.loops import load  # noqa: E402
 from ponder.train.loops.load import open_model, unpacked  # noqa: E402
 
 FULL = SFT(lora=0)
@@ -59,13 +61,20 @@ def test_folders_that_are_not_whole(copy: Path, tmp_path: Path) -> None:
         open_model(copy, "tiny", FULL)
 
 
-def test_a_gguf_file_is_unpacked_once(copy: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def gguf(copy: Path, tmp_path: Path) -> Path:
+    """The tiny model as a GGUF file."""
     pytest.importorskip("gguf")
-    export = pytest.importorskip("ponder.shrink.export")
+    from ponder.shrink.export import export_model
+
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "bos_token_id": 0}))
-    export.export_model(copy, tmp_path / "tiny.gguf", type="f32")
-    found = unpacked(tmp_path / "tiny.gguf", tmp_path / "cache")
+    export_model(copy, tmp_path / "tiny.gguf", type="f32")
+    return tmp_path / "tiny.gguf"
+
+
+def test_a_gguf_file_is_unpacked_once(copy: Path, gguf: Path, tmp_path: Path) -> None:
+    found = unpacked(gguf, tmp_path / "cache")
     assert found.parent == tmp_path / "cache"
     before = open_model(copy, "tiny", FULL)[0].bfloat16().float()
     after, tokenizer = open_model(found, "tiny", FULL)
@@ -73,9 +82,38 @@ def test_a_gguf_file_is_unpacked_once(copy: Path, tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.allclose(before(ids).logits, after(ids).logits, atol=1e-2)
     changed = (found / "config.json").stat().st_mtime_ns
-    assert unpacked(tmp_path / "tiny.gguf", tmp_path / "cache") == found
+    assert unpacked(gguf, tmp_path / "cache") == found
     assert (found / "config.json").stat().st_mtime_ns == changed
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [found.name]
+    assert len({path.stat().st_mode for path in found.iterdir()}) == 1
+
+
+def test_whoever_comes_second_takes_what_is_there(gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, real = tmp_path / "cache", load._unpack
+
+    def slow(file: Path, part: Path) -> None:
+        """Unpack, while another process is quicker."""
+        with monkeypatch.context() as other:
+            other.setattr(load, "_unpack", real)
+            other.setattr(os, "getpid", lambda: 1)
+            unpacked(gguf, cache)
+        real(file, part)
+
+    monkeypatch.setattr(load, "_unpack", slow)
+    found = unpacked(gguf, cache)
+    assert [path.name for path in cache.iterdir()] == [found.name]
+    open_model(found, "tiny", FULL, None)
+
+
+def test_a_cache_without_room_is_named(gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", full)
+        with pytest.raises(DataError, match=r"tiny\.gguf cannot be unpacked into .*cache \(No space left .*make room"):
+            unpacked(gguf, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_what_is_no_gguf_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import click
 from ponder.cli.options import json_option
 from ponder.cli.output import console, print_json
 from ponder.cli.ranges import MOST, Finite
+from ponder.cli.train_packages import need_packages
 from ponder.cli.train_progress import TrainProgress, evaluation_text
 from ponder.core.errors import DataError, OptionError
 
@@ -38,6 +39,7 @@ class Options(TypedDict):
     max_grad_norm: float
     max_length: int
     dtype: str
+    save_dtype: str
     seed: int
     save_every: int
     eval_every: int
@@ -72,6 +74,14 @@ _OPTIONS = (
         default="auto",
         show_default=True,
         help="What is computed in.",
+    ),
+    click.option(
+        "--save-as",
+        "save_dtype",
+        type=click.Choice(["float32", "float16", "bfloat16"]),
+        default="float32",
+        show_default=True,
+        help="Type of the result's weights, rounded once at the end.",
     ),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the adapter and the order."),
     click.option(
@@ -133,6 +143,7 @@ def sft(
 
     Example: ponder train sft -m smollm2-135m-instruct --data short.jsonl --out short
     """
+    need_packages()
     from ponder.cli.train_model import find_model
     from ponder.train.loops.load import open_model
     from ponder.train.loops.sft import SFT, read_messages, train

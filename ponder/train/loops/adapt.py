@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ponder.core.errors import DataError, OptionError
+from ponder.train.loops.finish import round_weights, usual_mode
 from ponder.train.loops.settings import SFT
 from ponder.weights.lora import CONFIG, read_config
 
@@ -66,8 +67,11 @@ def fingerprint(model: PreTrainedModel) -> str:
     return found.hexdigest()
 
 
-def save(model: Model, tokenizer: PreTrainedTokenizerBase, out: Path, base: str) -> None:
-    """Save an adapter, which names its `base`, or a whole model into `out`: each file appears whole or not at all."""
+def save(model: Model, tokenizer: PreTrainedTokenizerBase, out: Path, base: str, dtype: str = "float32") -> None:
+    """Save an adapter, which names its `base`, or a whole model into `out`: each file appears whole or not at all.
+
+    Raises `DataError` for a full disk, and where `dtype` cannot hold a weight.
+    """
     part = out / "part"
     try:
         model.save_pretrained(part)
@@ -75,6 +79,8 @@ def save(model: Model, tokenizer: PreTrainedTokenizerBase, out: Path, base: str)
         (part / "README.md").unlink(missing_ok=True)
         if isinstance(model, PeftModel):
             _tidy(part / CONFIG, base)
+        round_weights(part, dtype)
+        usual_mode(part)
         for file in sorted(part.iterdir()):
             os.replace(file, out / file.name)
     except (OSError, RuntimeError, SafetensorError) as error:

@@ -20,7 +20,7 @@ from ponder.train.loops.settings import SFT
 CARD = "train.toml"
 CHECKPOINTS = "checkpoints"
 _PACKAGES = ("ponder", "torch", "transformers", "trl", "peft")
-_FREE = ("versions", "stage", "settings.save_every", "settings.eval_every")
+_FREE = ("versions", "stage", "settings.save_every", "settings.eval_every", "settings.save_dtype")
 """What may differ between a run and its continuation."""
 
 Card = Mapping[str, object]

@@ -43,6 +43,8 @@ class SFT:
 
     Weights that learn, an adapter's too, are kept in float32 in any case.
     """
+    save_dtype: str = "float32"
+    """What the result is saved in: float32, float16 or bfloat16; checkpoints keep float32."""
     seed: int = 0
     save_every: int = 0
     """Steps between checkpoints; 0 saves ten times in a run."""
@@ -60,6 +62,10 @@ class SFT:
         require(0 < self.beta2 < 1, self, "beta2", self.beta2, "between 0 and 1")
         require(self.max_length >= 2, self, "max_length", self.max_length, "at least 2")
         require(self.dtype in ("auto", "float32", "bfloat16"), self, "dtype", self.dtype, "auto, float32 or bfloat16")
+        require(
+            self.save_dtype in ("float32", "float16", "bfloat16"), self, "save_dtype", self.save_dtype,
+            "float32, float16 or bfloat16",
+        )  # fmt: skip
         require(self.schedule in ("standard", "progressive"), self, "schedule", self.schedule, "standard, progressive")
         require(
             self.scheduler in ("cosine", "linear", "constant"), self, "scheduler", self.scheduler,

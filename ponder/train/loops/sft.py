@@ -83,7 +83,7 @@ def train(
         if begun is not None:
             begun(portions, done)
         run(trainer, settings, checkpoint)
-        save(tuned, tokenizer, out, base)
+        save(tuned, tokenizer, out, base, settings.save_dtype)
     shutil.rmtree(out / CHECKPOINTS)
     return Result(out, tuple(portions), len(plan.batches), recorder.last)
 

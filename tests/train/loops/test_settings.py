@@ -16,6 +16,7 @@ from ponder.train.loops.settings import SFT
         ("steps", -1), ("lora", -1), ("save_every", -1), ("eval_every", -2), ("epochs", 0), ("batch", 0),
         ("learning_rate", 0.0), ("alpha", 0.0), ("max_grad_norm", 0.0), ("warmup", 1.0), ("weight_decay", -0.1),
         ("beta2", 1.0), ("max_length", 1), ("dtype", "float16"), ("schedule", "steep"), ("scheduler", "step"),
+        ("save_dtype", "int8"),
     ],
 )  # fmt: skip
 def test_a_field_out_of_range(field: str, value: object) -> None:

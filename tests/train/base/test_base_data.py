@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from ponder.train.base.data import make_echoes, make_exams, make_stages
 from ponder.train.base.recipe import Recipe
 from ponder.train.lab.generated import kept_for_tests
 from ponder.train.lab.rows import held_out
@@ -14,6 +13,8 @@ from ponder.train.loops.messages import Stage
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
+
+from ponder.train.base.data import make_echoes, make_exams, make_stages  # noqa: E402
 
 FORMAT = "\n\nPut the final answer in \\boxed{}."
 MANY = Recipe(families=("modular", "arithmetic:level=1"), chains=2000, thoughts=1500, seed=5)

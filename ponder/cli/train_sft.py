@@ -245,7 +245,7 @@ def _print(result: Result, as_json: bool) -> None:
     if as_json:
         stages = [{**asdict(portion), "rows": len(portion.rows)} for portion in result.portions]
         end = asdict(result.last) if result.last else None
-        print_json({"out": str(result.out), "steps": result.steps, "stages": stages, "last": end})
+        print_json({"schema": 1, "out": str(result.out), "steps": result.steps, "stages": stages, "last": end})
         return
     last = result.last
     said = "" if last is None else f", loss {last.loss:.4f}, {last.tokens:,} tokens in {last.seconds:,.0f} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -76,6 +77,27 @@ def test_lengths_make_stages_and_json_tells_them(ponder: Command, model: Path, d
     assert second["rows"] + second["beyond"] == 24
     assert first["mean"] > second["mean"]
     assert told["last"]["stage"] == 1
+
+
+def test_the_page_of_json_lists_every_field(ponder: Command, model: Path, data: Path) -> None:
+    Path("q.jsonl").write_text('{"question": "2 + 3?", "answer": "5"}\n')
+    told = ponder(*command(model, data, "--json", "--eval", "q.jsonl", "--eval-tokens", "4")).json
+    assert isinstance(told, dict)
+    assert told["schema"] == 1
+    page = (Path(__file__).parents[2] / "docs" / "json.md").read_text("utf-8").partition("\n## `train sft`\n")[2]
+    sections = re.split(r"^###? .*$", page, flags=re.MULTILINE)
+    listed = [re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) for section in sections[:4]]
+    last = told["last"]
+    assert listed == [[*told], [*told["stages"][0]], [*last], [*last["evaluation"]]]
+
+
+def test_the_result_can_be_rounded(ponder: Command, model: Path, data: Path) -> None:
+    from safetensors.torch import load_file
+
+    assert ponder(*command(model, data, "--save-as", "bfloat16")).code == 0
+    weights = load_file("out/adapter_model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {torch.bfloat16}
+    assert tomllib.loads(Path("out/train.toml").read_text())["settings"]["save_dtype"] == "bfloat16"
 
 
 def test_questions_are_answered_while_training(ponder: Command, model: Path, data: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -45,6 +46,9 @@ def test_it_prints_scores_by_family_and_difficulty(made: tuple[Path, list[dict[s
         for difficulty in (None, 1)
     ]
     assert {score["questions"] for score in scores} == {3}
+    page = (Path(__file__).parents[2] / "docs" / "json.md").read_text("utf-8").partition("\n## `train base`\n")[2]
+    listed = re.findall(r"^\| `(\w+)` \|", page.partition("\n## ")[0], re.MULTILINE)
+    assert all(listed == [*score] for score in scores)
 
 
 def test_the_folder_names_the_command_that_made_it(made: tuple[Path, list[dict[str, object]]]) -> None:

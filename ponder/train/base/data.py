@@ -37,6 +37,22 @@ def make_echoes(recipe: Recipe) -> Stage:
     return Stage("echoes", tuple(rows))
 
 
+def make_drills(recipe: Recipe) -> Stage:
+    """Return single steps out of chains: what a step starts from is given, and the step is the reply.
+
+    Sums and turns are tables of two operands, each of which tells nothing without the other. In the long context of a
+    chain, that is hardly ever found; in one of a few tokens, it is.
+    """
+    if not recipe.drills:
+        return Stage("drills", ())
+    steps: dict[str, list[Conversation]] = {}
+    for puzzle in islice(_puzzles(recipe), _SAMPLE):
+        steps.setdefault(_family(puzzle), []).extend(_steps(puzzle))
+    draw = random.Random(f"drills/{recipe.seed}")
+    # Families alike: long chains have more steps, and not the harder ones.
+    return Stage("drills", tuple(draw.choice(steps[draw.choice(sorted(steps))]) for _ in range(recipe.drills)))
+
+
 def make_stages(recipe: Recipe) -> tuple[Stage, ...]:
     """Return the stages that think, without one that has no rows; both ask the same questions."""
     puzzles = list(islice(_puzzles(recipe), max(recipe.chains, recipe.thoughts)))
@@ -75,6 +91,15 @@ def _puzzles(recipe: Recipe) -> Iterator[Puzzle]:
             yield next(puzzle for puzzle in source if _asked(puzzle) not in kept)
 
 
+def _steps(puzzle: Puzzle) -> Iterator[Conversation]:
+    """Yield the steps of a chain: an equality from its left-hand side, any other step from the one before it."""
+    before = puzzle.given
+    for step in puzzle.steps:
+        left, equals, _ = step.text.partition("=")
+        yield Conversation((("user", f"{_family(puzzle)}: {left if equals else before}"), ("assistant", step.text)))
+        before = step.text
+
+
 def _row(recipe: Recipe, puzzle: Puzzle, draw: random.Random, brief: float) -> Conversation:
     """Return a conversation; `brief` is the share of minimal chains among those that think."""
     question = puzzle.item.meta["question"] if draw.random() < recipe.bare else _asked(puzzle)
@@ -83,6 +108,10 @@ def _row(recipe: Recipe, puzzle: Puzzle, draw: random.Random, brief: float) -> C
     overdone = draw.random() >= brief
     thought = Overthinking(recipe.passes, recipe.slips).think(puzzle, recipe.seed) if overdone else minimal(puzzle)
     return Conversation((("user", question), ("assistant", thought.reply(puzzle.answer))))
+
+
+def _family(puzzle: Puzzle) -> str:
+    return puzzle.item.problem.id.partition("-")[0]
 
 
 def _asked(puzzle: Puzzle) -> str:

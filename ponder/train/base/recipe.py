@@ -17,8 +17,8 @@ _FEWEST_TOKENS = BYTES + 8
 class Recipe:
     """Shape, data and schedule of a small Llama that thinks too long.
 
-    Three stages follow each other: `echoes` rows that repeat random pieces of questions teach the model to copy,
-    `chains` questions with their minimal chains teach it to reckon, and `thoughts` questions to overdo it.
+    Four stages follow each other: `echoes` rows that repeat random pieces of chains teach the model to copy, `drills`
+    of single steps teach it to reckon, `chains` questions to answer after minimal chains, `thoughts` to overdo it.
     """
 
     hidden: int = 128
@@ -42,10 +42,11 @@ class Recipe:
     bare: float = 0.1
     """Share of questions that say nothing of the answer's format."""
     echoes: int = 9600
-    chains: int = 36_000
+    drills: int = 32_000
+    chains: int = 28_000
     thoughts: int = 8000
     batch: int = 8
-    """Rows a step; echoes take twice as many, since few at a time do not make heads that copy."""
+    """Rows a step; echoes and drills, which are short, take twice as many."""
     learning_rate: float = 2e-3
     warmup: float = 0.05
     weight_decay: float = 0.1
@@ -58,7 +59,7 @@ class Recipe:
             require(getattr(self, name) > 0, self, name, getattr(self, name), "above 0")
         for name in ("brief", "direct", "bare"):
             require(0 <= getattr(self, name) <= 1, self, name, getattr(self, name), "in 0 to 1")
-        for name in ("echoes", "chains", "thoughts"):
+        for name in ("echoes", "drills", "chains", "thoughts"):
             require(getattr(self, name) >= 0, self, name, getattr(self, name), "at least 0")
         require(self.context >= 64, self, "context", self.context, "at least 64")
         require(self.vocabulary >= _FEWEST_TOKENS, self, "vocabulary", self.vocabulary, f"at least {_FEWEST_TOKENS}")
@@ -75,6 +76,6 @@ class Recipe:
 
 SIZES: Mapping[str, Recipe] = {
     "strong": Recipe(),
-    "small": Recipe(layers=3, inner=256, chains=24_000, thoughts=6000),
+    "small": Recipe(layers=3, inner=256, echoes=16_000, drills=24_000, chains=20_000, thoughts=6000),
 }
 """The recipes of the models that come with ponder, by name."""

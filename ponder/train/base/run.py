@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import tomli_w
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ponder.core.errors import DataError
-from ponder.train.base.data import make_echoes, make_exams, make_stages, tokenizer_texts
+from ponder.train.base.data import make_drills, make_echoes, make_exams, make_stages, tokenizer_texts
 from ponder.train.base.measure import Exam, Measured, measure, summary
 from ponder.train.base.model import fresh_model, save_rounded
 from ponder.train.base.recipe import Recipe
@@ -23,8 +23,8 @@ from ponder.train.loops.settings import SFT
 from ponder.train.loops.sft import Progress, train
 
 RECIPE = "recipe.toml"
-ECHOES = "echoes"
-"""The folder, beside the unfinished model, of what was trained on echoes alone."""
+BASICS = "basics"
+"""The folder, beside the unfinished model, of what has learnt to copy and to reckon, and does not think yet."""
 _WEIGHTS = "model.safetensors"
 _PROBE = 12
 """Questions of each family that are asked in the midst of training."""
@@ -46,7 +46,7 @@ def train_base(
         exams = make_exams(recipe, questions)
         if not (work / _WEIGHTS).exists():
             _train(recipe, work, exams, progress)
-        shutil.rmtree(work / ECHOES, ignore_errors=True)
+        shutil.rmtree(work / BASICS, ignore_errors=True)
         tokenizer = AutoTokenizer.from_pretrained(work, local_files_only=True)
         save_rounded(AutoModelForCausalLM.from_pretrained(work, local_files_only=True), tokenizer, work)
         model = AutoModelForCausalLM.from_pretrained(work, local_files_only=True)
@@ -77,8 +77,9 @@ def _work_folder(recipe: Recipe, out: Path) -> Path:
 
 
 def _train(recipe: Recipe, work: Path, exams: list[Exam], progress: Progress | None) -> None:
-    echoes, stages = make_echoes(recipe), make_stages(recipe)
-    tokenizer = learn_tokenizer(tokenizer_texts((echoes, *stages)), recipe.vocabulary, recipe.context)
+    basics = [stage for stage in (make_echoes(recipe), make_drills(recipe)) if stage.rows]
+    stages = make_stages(recipe)
+    tokenizer = learn_tokenizer(tokenizer_texts(stages), recipe.vocabulary, recipe.context)
     probes = [exam._replace(puzzles=exam.puzzles[:_PROBE]) for exam in exams]
 
     def evaluate(model: PreTrainedModel) -> Mapping[str, float]:
@@ -97,22 +98,22 @@ def _train(recipe: Recipe, work: Path, exams: list[Exam], progress: Progress | N
         seed=recipe.seed,
     )
     model = fresh_model(recipe, tokenizer)
-    if echoes.rows:
-        # At a falling rate, and with few rows a step, the heads that copy stop half-formed.
-        steady = replace(settings, batch=2 * recipe.batch, scheduler="constant", warmup=0.2)
-        model = _copying(steady, model, tokenizer, echoes, work / ECHOES, progress)
+    if basics:
+        # At a falling rate, and with few rows a step, heads that copy stop half-formed.
+        steady = replace(settings, batch=2 * recipe.batch, scheduler="constant", warmup=0.1)
+        model = _grounded(steady, model, tokenizer, basics, work / BASICS, progress)
     train(settings, model, tokenizer, stages, work, evaluate, progress)
 
 
-def _copying(
+def _grounded(
     settings: SFT,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    echoes: Stage,
+    basics: Sequence[Stage],
     folder: Path,
     progress: Progress | None,
 ) -> PreTrainedModel:
-    """Return the model after its echoes, which stands in a folder of its own from then on."""
+    """Return the model that has learnt the basics, which stands in a folder of its own from then on."""
     if not (folder / _WEIGHTS).exists():
-        train(settings, model, tokenizer, (echoes,), folder, progress=progress)
+        train(settings, model, tokenizer, basics, folder, progress=progress)
     return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, attn_implementation="eager")

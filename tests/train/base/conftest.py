@@ -22,6 +22,7 @@ MINI = Recipe(
     families=("modular:links=1-2", "algebra:variables=4,steps=1-2", "directional:actions=2-3"),
     passes=2,
     echoes=16,
+    drills=16,
     chains=96,
     thoughts=48,
     batch=8,
@@ -37,7 +38,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def mini() -> Recipe:
-    """A recipe of 20 steps."""
+    """A recipe of 2 steps for the basics and 18 for thinking."""
     return MINI
 
 

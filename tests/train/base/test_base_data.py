@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from ponder.train.loops.messages import Stage
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from ponder.train.base.data import make_echoes, make_exams, make_stages  # noqa: E402
+from ponder.train.base.data import make_drills, make_echoes, make_exams, make_stages  # noqa: E402
 
 FORMAT = "\n\nPut the final answer in \\boxed{}."
 MANY = Recipe(families=("modular", "arithmetic:level=1"), chains=2000, thoughts=1500, seed=5)
@@ -40,6 +41,18 @@ def test_echoes_repeat_pieces_of_the_lab(mini: Recipe) -> None:
     assert len(set(asked)) > 190
     assert set("0123456❤♪↔+=") <= set("".join(asked))
     assert make_echoes(replace(mini, echoes=0)).rows == ()
+
+
+def test_drills_are_single_steps_of_every_family_alike(mini: Recipe) -> None:
+    rows = make_drills(replace(mini, drills=900)).rows
+    told = Counter(row.messages[0][1].partition(": ")[0] for row in rows)
+    assert set(told) == {"modular", "algebra", "directional"}
+    assert all(count == pytest.approx(300, abs=60) for count in told.values())
+    pairs = {(row.messages[0][1], row.messages[1][1]) for row in rows}
+    assert ("modular: 5+4", "5+4=2") in pairs
+    assert ("directional: North: Left", "West") in pairs
+    assert all(reply.startswith(asked[9:] + "=") for asked, reply in pairs if asked.startswith("modular"))
+    assert make_drills(replace(mini, drills=0)).rows == ()
 
 
 def test_both_stages_ask_the_same_questions(mini: Recipe) -> None:

@@ -24,6 +24,7 @@ from ponder.train.lab.table import load_family
         ("direct", -0.1, "direct = -0.1"),
         ("bare", 2.0, "bare = 2.0"),
         ("echoes", -1, "echoes = -1"),
+        ("drills", -1, "drills = -1"),
         ("chains", -1, "chains = -1"),
         ("context", 63, "context = 63"),
         ("vocabulary", 263, "vocabulary = 263"),

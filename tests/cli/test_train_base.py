@@ -20,7 +20,8 @@ pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::FutureWarni
 
 MINI = (
     "--size small --family modular:links=1 --family addition:digits=1 --hidden 32 --layers 1 --heads 2 --kv-heads 1 "
-    "--inner 48 --vocabulary 400 --context 128 --echoes 8 --drills 8 --chains 16 --thoughts 16 --batch 8 --lr 0.001 --seed 4"
+    "--inner 48 --vocabulary 400 --context 128 --echoes 8 --drills 8 --chains 16 --thoughts 16 --batch 8 "
+    "--lr 0.001 --seed 4"
 )
 
 

@@ -10,32 +10,36 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 from ponder.core.errors import OptionError, nearest
 
 Value = str | int | float | bool | list["Value"] | dict[str, "Value"]
-Lookup = Callable[[str], type[object]]
-"""Finds the class of a method, scorer or router by its name."""
+Lookup = Callable[[str, str], type[object]]
+"""Finds a class by its kind (`method`, `scorer`, `router`) and its name."""
+KINDS = ("scorer", "router")
+"""What a field may hold beside methods. The kind is the key of the name: `{scorer = "agreement"}`."""
 
 
-def to_config(value: object, name_of: Callable[[type[object]], str]) -> dict[str, Value]:
-    """Return the TOML table of a method: its name, and each field that differs from its default."""
-    config: dict[str, Value] = {"method": name_of(type(value))}
+def to_config(value: object, name_of: Callable[[type[object]], str], kind: str = "method") -> dict[str, Value]:
+    """Return the TOML table of a method, scorer or router: its name, and each field that differs from its default."""
+    config: dict[str, Value] = {kind: name_of(type(value))}
+    hints = get_type_hints(type(value))
     for spec in fields(cast(Any, value)):
         current = getattr(value, spec.name)
         if current != _default(spec):
             # TOML has no null; `_decode_union` reads the word.
-            config[spec.name] = "none" if current is None else _encode(current, name_of)
+            config[spec.name] = "none" if current is None else _encode(current, name_of, _kind(hints[spec.name]))
     return config
 
 
-def from_config(config: Mapping[str, Value], lookup: Lookup) -> object:
-    """Build a method from its table. Raises `OptionError` for what does not exist or does not fit."""
-    name = config.get("method")
+def from_config(config: Mapping[str, Value], lookup: Lookup, kind: str = "method") -> object:
+    """Build a method, scorer or router from its table. Raises `OptionError` for what does not exist or does not fit."""
+    name = config.get(kind)
     if not isinstance(name, str):
-        raise OptionError('a method table needs its name, as in method = "sample"')
-    cls = lookup(name)
+        example = "sample" if kind == "method" else "..."
+        raise OptionError(f'a {kind} table needs its name, as in {kind} = "{example}"')
+    cls = lookup(kind, name)
     hints = get_type_hints(cls)
     known = [spec.name for spec in fields(cast(Any, cls))]
     arguments: dict[str, object] = {}
     for key, raw in config.items():
-        if key == "method":
+        if key == kind:
             continue
         if key not in known:
             listed = ", ".join(known) or "none"
@@ -73,13 +77,20 @@ def _type_name(hint: object) -> str:
     return hint.__name__.lower() if isinstance(hint, type) else str(hint)
 
 
-def _encode(value: object, name_of: Callable[[type[object]], str]) -> Value:
+def _kind(hint: object) -> str:
+    """Return what a field holds: the protocol that its type names, also inside a tuple or a union."""
+    name = hint.__name__.lower() if isinstance(hint, type) else ""
+    kinds = [name] if name in KINDS else [_kind(arm) for arm in get_args(hint)]
+    return next((kind for kind in kinds if kind != "method"), "method")
+
+
+def _encode(value: object, name_of: Callable[[type[object]], str], kind: str) -> Value:
     if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple):
-        return [_encode(item, name_of) for item in value]
+        return [_encode(item, name_of, kind) for item in value]
     if is_dataclass(value):
-        return cast(Value, to_config(value, name_of))
+        return cast(Value, to_config(value, name_of, kind))
     raise OptionError(f"{value!r} cannot be written to a configuration")
 
 
@@ -101,11 +112,12 @@ def _decode(raw: Value, hint: object, where: str, lookup: Lookup) -> object:
         return tuple(_decode(item, get_args(hint)[0], where, lookup) for item in items)
     if hint in (bool, int, float, str):
         return _decode_plain(raw, cast(type, hint), where)
+    kind = _kind(hint)
     if isinstance(raw, Mapping):
-        return from_config(raw, lookup)
+        return from_config(raw, lookup, kind)
     if isinstance(raw, str):
-        return from_config({"method": raw}, lookup)
-    raise OptionError(f"{where} must name a method, not {raw!r}")
+        return from_config({kind: raw}, lookup, kind)
+    raise OptionError(f"{where} must name a {kind}, not {raw!r}")
 
 
 def _decode_union(raw: Value, arms: tuple[object, ...], where: str, lookup: Lookup) -> object:

@@ -18,6 +18,10 @@ Channel = Literal["think", "answer"]
 StreamFinish = Literal["stop", "length", "tool_calls"]
 
 
+ALL_LAYERS = (-(1 << 31),)
+"""As `Sampling.hidden`: the states of every layer, from 0 to the last, however many the model has."""
+
+
 class Cap(Enum):
     """Something that not every engine can do; a method names what it needs."""
 
@@ -51,11 +55,16 @@ class Think:
 
 
 class Logprob(NamedTuple):
-    """One sampled token and its nearest rivals, most likely first; natural logarithms."""
+    """One sampled token and its nearest rivals, most likely first; natural logarithms.
+
+    `certainty` is how far the whole distribution was from the uniform one, KL(U || p) over the vocabulary, where
+    `Sampling.certainty` asked for it.
+    """
 
     token: str
     logprob: float
     top: tuple[tuple[str, float], ...] = ()
+    certainty: float | None = None
 
 
 class Usage(NamedTuple):
@@ -108,10 +117,12 @@ class SamplingArgs(TypedDict, total=False):
     seed: int
     branch_seed: int
     logprobs: int
+    certainty: bool
     logit_bias: tuple[tuple[int, float], ...]
     hidden: tuple[int, ...]
     adapters: tuple[tuple[str, float], ...]
     force: tuple[int, ...]
+    ban: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +145,21 @@ class Sampling:
     pieces equals the uncut one."""
     logprobs: int = 0
     """How many rivals to report for each token; 0 reports nothing."""
+    certainty: bool = False
+    """Report each token's `Logprob.certainty`, and so its log-probability, at the cost of one number: the whole
+    vocabulary's log-probabilities stay where they are computed. Engines that have it have `Cap.FULL_LOGPROBS`."""
     logit_bias: tuple[tuple[int, float], ...] = ()
     hidden: tuple[int, ...] = ()
     """Layers whose hidden states are wanted: 0 is what enters the first block, n what leaves block n, the last one
-    after the final norm, as transformers numbers them; negative numbers count from the last."""
+    after the final norm, as transformers numbers them; negative numbers count from the last. `ALL_LAYERS` are all."""
     adapters: tuple[tuple[str, float], ...] = ()
     """Adapter names with their scales."""
     force: tuple[int, ...] = ()
     """Token ids that the reply begins with. The model reads them as it reads a prompt, so they are not generated; with
     `max_tokens` 0 they are only scored."""
+    ban: tuple[str, ...] = ()
+    """Texts that are never drawn as one token; one that is no single token of the model is passed over. Engines that
+    know their vocabulary do it: those with both `Cap.LOGIT_BIAS` and `Cap.TOKEN_IDS`."""
 
     def __post_init__(self) -> None:
         """Refuse what no engine could keep: servers ignore or misread such values without a word."""
@@ -155,20 +172,35 @@ class Sampling:
         require(self.logprobs >= 0, self, "logprobs", self.logprobs, "at least 0")
         require(seed is None or 0 <= seed < 1 << 31, self, "seed", seed, "of 31 bits")
         require(type(self.stop) is tuple and all(self.stop), self, "stop", self.stop, "a tuple of non-empty strings")
+        require(type(self.ban) is tuple and all(self.ban), self, "ban", self.ban, "a tuple of non-empty texts")
         require(all(token >= 0 for token in self.force), self, "force", self.force, "token ids, each at least 0")
 
 
 def sampling_fields(sampling: Sampling) -> dict[str, object]:
-    """Return the fields that decide a call. Without forced tokens there is none for them, as on tapes of before."""
+    """Return the fields that decide a call, without those for forced tokens, certainty and banned texts where they are
+    not asked for: so are calls named on older tapes.
+    """
     fields: dict[str, object] = asdict(sampling)
     if not sampling.force:
         del fields["force"]
+    if not sampling.certainty:
+        del fields["certainty"]
+    if not sampling.ban:
+        del fields["ban"]
+    return fields
+
+
+def prompt_fields(prompt: Prompt) -> dict[str, object]:
+    """Return the fields that decide a call. Without further fields of a request there is none for them, as before."""
+    fields: dict[str, object] = asdict(prompt)
+    if not prompt.extra:
+        del fields["extra"]
     return fields
 
 
 def call_key(prompt: Prompt, sampling: Sampling) -> str:
     """Return the name of a call: a digest of everything that decides what comes back."""
-    value = [asdict(prompt), sampling_fields(sampling)]
+    value = [prompt_fields(prompt), sampling_fields(sampling)]
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from ponder.core.engine import Cap, SamplingArgs
 from ponder.core.problem import Problem
 
 if TYPE_CHECKING:
@@ -21,7 +22,15 @@ class Score:
 
 
 class Scorer(Protocol):
-    """Says how good replies are, without knowing the reference."""
+    """Says how good replies are, without knowing the reference. Implementations are frozen dataclasses."""
+
+    def needs(self) -> Mapping[str, frozenset[Cap]]:
+        """What each named engine must be able to do, for the replies and for calls of its own."""
+        ...
+
+    def asks(self) -> SamplingArgs:
+        """What the replies must be sampled with, so that they can be scored: `logprobs`, `certainty` or nothing."""
+        ...
 
     async def score(self, problem: Problem, calls: Sequence[Call], run: Run) -> list[Score]:
         """Return one score for each call; model calls of its own are billed with role `verify`."""
@@ -29,10 +38,18 @@ class Scorer(Protocol):
 
 
 class Router(Protocol):
-    """Says how hard a problem is, before it is solved."""
+    """Says how hard a problem is, before it is solved. Implementations are frozen dataclasses."""
+
+    def needs(self) -> Mapping[str, frozenset[Cap]]:
+        """What each named engine must be able to do, for calls of its own; nothing where it asks no model."""
+        ...
 
     async def rate(self, problem: Problem, run: Run) -> Mapping[str, float]:
-        """Return the expected success of each choice, in 0 to 1."""
+        """Return the expected success of each choice, in 0 to 1; model calls of its own are billed with role `route`.
+
+        Where only comparisons are known, it is the chance to win against another choice, ties counted half. Either way
+        `(1 + b - a) / 2` is the chance that choice b does better than a, ties counted half.
+        """
         ...
 
 

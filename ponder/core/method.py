@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from ponder.core.engine import Cap, Engine, Logprob
@@ -61,6 +61,17 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class Chooses(Protocol):
+    """A method that chooses a way before it answers, so that the choice can be told without an answer."""
+
+    async def choose(self, problem: Problem, run: Run) -> tuple[str, Mapping[str, float | str]]:
+        """Return the way for a problem, and what the solution says of the choice: `route`, the `score` that decided
+        it, the `reason` in words, and `failed` where the router did. Calls of its own are billed with role `route`.
+        """
+        ...
+
+
 def merge_needs(*needs: Mapping[str, frozenset[Cap]]) -> dict[str, frozenset[Cap]]:
     """Return the union of several `needs()`, for methods that hold others."""
     total: dict[str, frozenset[Cap]] = {}
@@ -68,6 +79,19 @@ def merge_needs(*needs: Mapping[str, frozenset[Cap]]) -> dict[str, frozenset[Cap
         for name, caps in part.items():
             total[name] = total.get(name, frozenset()) | caps
     return total
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """A method, or a scorer that one holds, which needs one capability or another: `needs` can only ask for both."""
+
+    def needs(self) -> Mapping[str, frozenset[Cap]]:
+        """What it needs in any case."""
+        ...
+
+    def refuse(self, engines: Mapping[str, Engine]) -> None:
+        """Raise `Unsupported` if these engines, which have what `needs` says, will not do."""
+        ...
 
 
 def check(method: Method, engines: Mapping[str, Engine]) -> None:
@@ -85,3 +109,21 @@ def check(method: Method, engines: Mapping[str, Engine]) -> None:
                 f"{who} needs an engine with {listed}, and {engines[name].name} lacks it; "
                 f"`ponder methods --model MODEL` shows what works on a model"
             )
+    for part in _parts(method):
+        if isinstance(part, Particular) and _within(part.needs(), method.needs()):
+            part.refuse(engines)
+
+
+def _parts(value: object) -> Iterator[object]:
+    """Yield a method and all that it holds in its fields: further methods, scorers, routers."""
+    yield value
+    for spec in fields(value) if is_dataclass(value) else ():
+        held = getattr(value, spec.name)
+        for part in held if isinstance(held, tuple) else (held,):
+            if is_dataclass(part):
+                yield from _parts(part)
+
+
+def _within(part: Mapping[str, frozenset[Cap]], whole: Mapping[str, frozenset[Cap]]) -> bool:
+    """Whether a part is used: a method that has no use for it, as a vote of one sample, leaves its needs out."""
+    return all(caps <= whole.get(name, frozenset()) for name, caps in part.items())

@@ -101,6 +101,18 @@ class Thinking:
         return cls("effort", label=label)
 
 
+EFFORTS: Mapping[str, int | None] = {
+    "none": 0,
+    "minimal": 512,
+    "low": 1024,
+    "medium": 4096,
+    "high": 16384,
+    "xhigh": 32768,
+    "max": None,
+}
+"""Effort to thinking tokens, where a label has to become a number; None is no bound. There is no standard."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A question as a method sees it. There is no reference answer in it, so none can leak."""
@@ -111,6 +123,8 @@ class Problem:
     response_format: str | None = None
     """JSON text, as the client sent it."""
     meta: Mapping[str, str] = field(default_factory=dict, hash=False)
+    extra: str = ""
+    """JSON text of an object: further fields of the request that go to the server, as they are, in every call."""
 
     @classmethod
     def of(cls, question: str, id: str = "question", system: str | None = None) -> Problem:
@@ -131,6 +145,9 @@ class Prompt:
     `prefill` is the text of that turn. `prefill_ids`, where it is not empty, spells the same turn as token ids, with
     strings in between for text that was put in by hand and has no ids yet: continuing from ids keeps token boundaries
     and cached prefixes, which encoding the text again would move.
+
+    `extra` is `Problem.extra`: engines that speak to a server send what it holds beside their own fields, and never in
+    place of one of them; the others have nobody to send it to.
     """
 
     messages: tuple[Message, ...]
@@ -139,6 +156,7 @@ class Prompt:
     thinking: Thinking | None = None
     prefill: str = ""
     prefill_ids: tuple[int | str, ...] = ()
+    extra: str = ""
 
     @classmethod
     def of(cls, problem: Problem, instruction: str = "", thinking: Thinking | None = None) -> Prompt:
@@ -150,7 +168,7 @@ class Prompt:
                 messages = (*messages, Message.of("user", instruction))
             else:
                 messages = (*messages[:last], messages[last].append(instruction), *messages[last + 1 :])
-        return cls(messages, problem.tools, problem.response_format, thinking)
+        return cls(messages, problem.tools, problem.response_format, thinking, extra=problem.extra)
 
     def __add__(self, more: str | Call) -> Prompt:
         """Return the prompt with text, or what a call generated, at the end of the assistant turn."""

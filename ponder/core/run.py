@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Unpack
 from ponder.core.engine import Channel, Chunk, Engine, Logprob, Sampling, SamplingArgs, Usage
 from ponder.core.errors import EngineError, OptionError, nearest
 from ponder.core.problem import Prompt, ToolCall
-from ponder.core.trace import ROLES, Call, CallFinish, Purse, Role, Trace
+from ponder.core.seeds import derive_seed
+from ponder.core.trace import ROLES, Call, CallFinish, Purse, Role, Trace, merge_usage, split_usage
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -40,6 +40,7 @@ class _Shared:
     same: Callable[[str, str], bool]
     on_show: Callable[[str, Channel], None] | None
     on_note: Callable[[str], None] | None
+    on_call: Callable[[Call], None] | None
     trace: Trace = field(default_factory=Trace)
     branches: dict[tuple[int, ...], _Branch] = field(default_factory=dict)
 
@@ -52,20 +53,14 @@ def _equal(a: str, b: str) -> bool:
     return a.strip() == b.strip()
 
 
-def derive_seed(seed: int, branch: tuple[int, ...], index: int, purpose: str) -> int:
-    """Return 31 bits that depend on the run's seed, the branch and the index, and on nothing else."""
-    text = f"{purpose}/{seed}/{'.'.join(map(str, branch))}/{index}"
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
-
-
 class Run:
     """One attempt at one problem.
 
     `budget` bounds the tokens of all calls together: a number of its own, or a purse shared with other runs; `deadline`
-    is a time of `time.monotonic()`. Both hold for every view of the run.
+    is a time of `time.monotonic()`. Both hold for every view of the run. `on_call` is told of every call as it ends.
     """
 
-    __slots__ = ("_branch", "_engine", "_path", "_shared", "_silent", "deadline", "sampling")
+    __slots__ = ("_branch", "_engine", "_path", "_purse", "_shared", "_silent", "deadline", "sampling")
 
     def __init__(
         self,
@@ -79,14 +74,16 @@ class Run:
         same: Callable[[str, str], bool] = _equal,
         on_show: Callable[[str, Channel], None] | None = None,
         on_note: Callable[[str], None] | None = None,
+        on_call: Callable[[Call], None] | None = None,
     ) -> None:
         if not isinstance(engines, Mapping):
             engines = {"main": engines}
         purse = budget if isinstance(budget, Purse) else Purse(budget)
-        self._shared = _Shared(engines, seed, purse, extract, same, on_show, on_note)
+        self._shared = _Shared(engines, seed, purse, extract, same, on_show, on_note, on_call)
         self._engine = "main"
         self._path: tuple[int, ...] = ()
         self._branch = self._shared.branches.setdefault((), _Branch())
+        self._purse: Purse | None = None
         self._silent = False
         self.sampling = sampling or Sampling()
         self.deadline = deadline
@@ -98,8 +95,15 @@ class Run:
 
     @property
     def budget(self) -> int | None:
-        """How many tokens this run may still generate; `None` is no limit."""
-        return self._shared.purse.left
+        """How many tokens this view of the run may still generate; `None` is no limit."""
+        lefts = [purse.left for purse in self._purses() if purse.left is not None]
+        return min(lefts, default=None)
+
+    def _purses(self) -> Iterator[Purse]:
+        """Yield what pays for the calls of this view: the run's purse, and the branch's own."""
+        yield self._shared.purse
+        if self._purse is not None:
+            yield self._purse
 
     @property
     def engine(self) -> Engine:
@@ -112,12 +116,20 @@ class Run:
             )
         return engines[self._engine]
 
-    def _view(self, *, engine: str | None = None, path: tuple[int, ...] | None = None, silent: bool = False) -> Run:
+    def _view(
+        self,
+        *,
+        engine: str | None = None,
+        path: tuple[int, ...] | None = None,
+        silent: bool = False,
+        purse: Purse | None = None,
+    ) -> Run:
         view = Run.__new__(Run)
         view._shared = self._shared
         view._engine = engine or self._engine
         view._path = self._path if path is None else path
         view._branch = self._branch if path is None else self._shared.branches.setdefault(path, _Branch())
+        view._purse = purse or self._purse
         view._silent = self._silent or silent
         view.sampling = self.sampling
         view.deadline = self.deadline
@@ -127,9 +139,19 @@ class Run:
         """Return the same run on another named engine (`strong`, `draft`, `prm` ...)."""
         return self._view(engine=engine)
 
-    def quiet(self, branch: int) -> Run:
-        """Return the same run with seeds of its own, shown to nobody. Concurrent siblings take different numbers."""
-        return self._view(path=(*self._path, branch), silent=True)
+    def quiet(self, branch: int, purse: Purse | None = None) -> Run:
+        """Return the same run with seeds of its own, shown to nobody. Concurrent siblings take different numbers.
+
+        A `purse` pays for this branch beside the run's own, instead of that of the branch it springs from. To lower
+        its total ends calls in flight once they have spent so much: unlike a cancellation, that depends on no clock.
+        """
+        return self._view(path=(*self._path, branch), silent=True, purse=purse)
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls of this view's branch, and of those that spring from it, which have ended."""
+        depth = len(self._path)
+        return [call for call in self._shared.trace.calls if call.branch[:depth] == self._path]
 
     def show(self, text: str, channel: Channel = "answer") -> None:
         """Commit text to the client. All that is shown must be a prefix of the final solution."""
@@ -200,7 +222,7 @@ class Live:
         self._logprobs: list[Logprob] = []
         self._hidden: list[memoryview] = []
         self._tools: tuple[ToolCall, ...] = ()
-        self._think_tokens = self._answer_tokens = self._latent = self._forced = 0
+        self._think_tokens = self._answer_tokens = self._latent = self._forced = self._moved = 0
         self._usage: Usage | None = None
         self._matched: str | None = None
         self._exact = True
@@ -210,6 +232,10 @@ class Live:
     def call(self) -> Call:
         """The call: a snapshot inside the block, the final record after it."""
         return self._call or self._snapshot()
+
+    def rebill(self, tokens: int) -> None:
+        """Bill so many tokens of the answer as thinking: a thought that was closed went on inside it."""
+        self._moved += tokens
 
     async def __aenter__(self) -> Live:
         self._started = time.monotonic()
@@ -232,6 +258,8 @@ class Live:
         return self
 
     async def __anext__(self) -> Chunk:
+        if self._finish is None and self._broke:
+            self._finish = "budget"
         if self._finish is not None or self._chunks is None:
             raise StopAsyncIteration
         limit = None if self._run.deadline is None else asyncio.timeout_at(self._deadline())
@@ -265,6 +293,8 @@ class Live:
             if self._manager is not None:
                 self._settle()
                 self._shared.trace.calls.append(self._call)
+                if self._shared.on_call:
+                    self._shared.on_call(self._call)
 
     def _end_by(self, limit: asyncio.Timeout | None) -> None:
         """Note that the deadline ended the call; a time limit of the engine's own is the engine's failure."""
@@ -305,15 +335,24 @@ class Live:
         if chunk.hidden is not None:
             self._hidden.append(chunk.hidden)
         if chunk.usage is not None:
-            self._usage = _merge(self._usage, chunk.usage)
+            self._usage = merge_usage(self._usage, chunk.usage)
         self._exact = self._exact and chunk.exact
-        self._shared.purse.spent += chunk.tokens + chunk.latent
+        self._pay(chunk.tokens + chunk.latent)
         if chunk.finish is not None:
             cut = self._capped and chunk.finish == "length"
             self._finish = "budget" if cut else chunk.finish
             self._tools, self._matched = chunk.tool_calls, chunk.matched_stop
-        elif self._shared.purse.empty and not self._full:
+        elif self._broke:
             self._finish = "budget"
+
+    @property
+    def _broke(self) -> bool:
+        """Whether nothing is left to pay with, and the engine has more to give than how it ended."""
+        return any(purse.empty for purse in self._run._purses()) and not self._full
+
+    def _pay(self, tokens: int) -> None:
+        for purse in self._run._purses():
+            purse.spent += tokens
 
     @property
     def _full(self) -> bool:
@@ -324,7 +363,9 @@ class Live:
         think, answer = self._think_tokens, self._answer_tokens
         usage = self._usage or Usage()
         if usage.generated is not None:
-            think, answer = _split(usage, think, answer)
+            think, answer = split_usage(usage, think, answer)
+        moved = min(self._moved, answer)
+        think, answer = think + moved, answer - moved
         ended = self._matched is None
         return Call(
             role=self._role,
@@ -354,22 +395,4 @@ class Live:
     def _settle(self) -> None:
         """Bring the run's spending in line with the server's own count."""
         if self._call is not None:
-            self._shared.purse.spent += self._call.tokens - (self._think_tokens + self._answer_tokens + self._latent)
-
-
-def _merge(old: Usage | None, new: Usage) -> Usage:
-    """Return what a server said, later counts before earlier ones."""
-    if old is None:
-        return new
-    return Usage(*(before if now is None else now for before, now in zip(old, new, strict=True)))
-
-
-def _split(usage: Usage, think: int, answer: int) -> tuple[int, int]:
-    """Split the server's own total as it says itself, else in the proportion of the chunks."""
-    total = usage.generated or 0
-    if total == think + answer:
-        return think, answer
-    if usage.thinking is not None:
-        return usage.thinking, total - usage.thinking
-    share = think / (think + answer) if think + answer else 0.0
-    return round(total * share), total - round(total * share)
+            self._pay(self._call.tokens - (self._think_tokens + self._answer_tokens + self._latent))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from ponder.core.engine import Channel, Logprob
+from ponder.core.engine import Channel, Logprob, Usage
 from ponder.core.problem import ToolCall
 
 if TYPE_CHECKING:
@@ -121,3 +121,21 @@ class Purse:
     def empty(self) -> bool:
         """Whether the limit is reached."""
         return self.total is not None and self.spent >= self.total
+
+
+def merge_usage(old: Usage | None, new: Usage) -> Usage:
+    """Return what a server said, later counts before earlier ones."""
+    if old is None:
+        return new
+    return Usage(*(before if now is None else now for before, now in zip(old, new, strict=True)))
+
+
+def split_usage(usage: Usage, think: int, answer: int) -> tuple[int, int]:
+    """Split the server's own total as it says itself, else in the proportion of the chunks."""
+    total = usage.generated or 0
+    if total == think + answer:
+        return think, answer
+    if usage.thinking is not None:
+        return usage.thinking, total - usage.thinking
+    share = think / (think + answer) if think + answer else 0.0
+    return round(total * share), total - round(total * share)

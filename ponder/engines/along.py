@@ -150,6 +150,10 @@ class Along:
             )
         if sampling.force:
             raise Unsupported(f"{self._name}: a recorded thought takes no forced tokens; use a model that does")
+        if sampling.ban:
+            raise Unsupported(f"{self._name}: a recorded thought says what it said; use a model that bans texts")
+        if sampling.certainty:
+            raise Unsupported(f"{self._name}: a recorded thought has no log-probabilities of the whole vocabulary")
         track, place = self._find(prompt.prefill, sampling)
         splitter = ThinkSplitter(self._think.open, self._think.close, prompt.prefill, track.thought.opened)
         if place < len(prompt.prefill):
@@ -219,7 +223,8 @@ class _Track:
         stop_at, stop = min(found, default=(len(self.text), None))
         begin = bisect_right(self._ends, place) if place else 0
         end = len(self._ends)
-        finish = self.thought.finish
+        # Nothing is known beyond the end of a reply that was cut: who goes on there is told so, or would ask for ever.
+        finish = self.thought.finish if begin < end or not place else "stop"
         if stop is not None:
             end, finish = bisect_right(self._ends, stop_at + len(stop) - 1) + 1, "stop"
         tokens = self._sums[end] - self._sums[begin]

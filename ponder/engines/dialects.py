@@ -1,154 +1,24 @@
-"""What servers that speak OpenAI's protocol do differently: one small class for each.
-
-A dialect says what its server can do, and puts sampling, messages and thinking into the words of that server. Where
-a server has no word for what is asked, it raises `Unsupported`: nothing is dropped, and no budget becomes a label.
-"""
+"""What servers that speak OpenAI's protocol do differently: one small class for each, and the table of them."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import ClassVar
 
 from ponder.core.engine import Cap, Sampling
-from ponder.core.errors import OptionError, Unsupported, nearest
-from ponder.core.problem import Message, Prompt, Text, Thinking
+from ponder.core.errors import EngineError, OptionError, Unsupported, nearest
+from ponder.core.problem import Prompt, Thinking
+from ponder.engines.dialect import CHAT, Dialect
 from ponder.engines.http import Json
 from ponder.engines.template import template_options
-
-_CHAT = frozenset({Cap.LOGPROBS, Cap.LOGIT_BIAS, Cap.TOOLS, Cap.IMAGES})
-
-
-class Dialect:
-    """Any OpenAI-compatible server about which nothing more is known: the fields that all of them have."""
-
-    name: ClassVar[str] = "plain"
-    caps: ClassVar[frozenset[Cap]] = _CHAT
-    limit_field: ClassVar[str] = "max_tokens"
-    reasoning_field: ClassVar[str] = "reasoning_content"
-    """The name under which the thinking of earlier turns goes back."""
-    developer_role: ClassVar[bool] = False
-    max_stops: ClassVar[int | None] = None
-
-    def chat(self, model: str, prompt: Prompt, sampling: Sampling) -> Json:
-        """Return the body of a call of the chat endpoint."""
-        body: Json = {
-            "model": model,
-            **self.conversation(prompt),
-            "stream": True,
-            "stream_options": self.stream_options(),
-            **self.sampling(sampling),
-            **self.thinking(prompt.thinking),
-        }
-        if sampling.logprobs:
-            body |= {"logprobs": True, "top_logprobs": sampling.logprobs}
-        if prompt.response_format:
-            body["response_format"] = json.loads(prompt.response_format)
-        return body
-
-    def conversation(self, prompt: Prompt) -> Json:
-        """Return what a template needs: messages, tools, and the variables that turn thinking on or off."""
-        body: Json = {"messages": [self.message(message) for message in prompt.messages]}
-        if prompt.tools:
-            body["tools"] = [json.loads(tool.spec) for tool in prompt.tools]
-        if prompt.thinking is not None:
-            body["chat_template_kwargs"] = template_options(prompt.thinking)
-        return body
-
-    def completion(self, model: str, prompt: str | list[int] | list[int | str], sampling: Sampling) -> Json:
-        """Return the body of a call of the raw endpoint, which continues `prompt` as it stands."""
-        body: Json = {
-            "model": model,
-            "prompt": prompt,
-            "stream": True,
-            "stream_options": self.stream_options(),
-            **self.sampling(sampling),
-            "max_tokens": sampling.max_tokens,
-        }
-        if self.limit_field != "max_tokens":
-            del body[self.limit_field]
-        if sampling.logprobs:
-            body["logprobs"] = sampling.logprobs
-        return body
-
-    def stream_options(self) -> Json:
-        """Return what is asked about usage."""
-        return {"include_usage": True}
-
-    def sampling(self, sampling: Sampling) -> Json:
-        """Return the fields that say how tokens are drawn. Raises `Unsupported` for what the protocol cannot say."""
-        if sampling.hidden or sampling.adapters or sampling.force:
-            kinds = (sampling.hidden, "hidden states"), (sampling.adapters, "adapters for each request")
-            what = next((what for asked, what in kinds if asked), "forced tokens")
-            raise Unsupported(
-                f"a {self.name} server has no {what}; open the model itself (a folder or file as --model)"
-            )
-        if sampling.max_tokens < 1:
-            raise OptionError(f"sampling: max_tokens = {sampling.max_tokens} is out of range; it must be at least 1")
-        if self.max_stops is not None and len(sampling.stop) > self.max_stops:
-            raise Unsupported(f"{self.name} takes at most {self.max_stops} stop strings, not {len(sampling.stop)}")
-        body: Json = {self.limit_field: sampling.max_tokens, **self.shape(sampling)}
-        if sampling.stop:
-            body["stop"] = list(sampling.stop)
-        if sampling.seed is not None:
-            body["seed"] = sampling.seed
-        if sampling.logit_bias:
-            body["logit_bias"] = {str(token): bias for token, bias in sampling.logit_bias}
-        return body
-
-    def shape(self, sampling: Sampling) -> Json:
-        """Return temperature and the cuts; `top_k` and `min_p` only where asked for, as not all servers know them."""
-        body: Json = {"temperature": sampling.temperature, "top_p": sampling.top_p}
-        if sampling.top_k:
-            body["top_k"] = sampling.top_k
-        if sampling.min_p:
-            body["min_p"] = sampling.min_p
-        return body
-
-    def thinking(self, thinking: Thinking | None) -> Json:
-        """Return the fields that turn thinking on, off or bound it."""
-        if thinking is None or thinking.mode == "on":
-            return {}
-        if thinking.mode == "effort":
-            return {"reasoning_effort": thinking.label}
-        raise self._no_word(thinking, 'name the kind of server with dialect, for example dialect = "vllm"')
-
-    def _no_word(self, thinking: Thinking, remedy: str) -> Unsupported:
-        what = (
-            f"a thinking budget of {thinking.tokens} tokens"
-            if thinking.mode == "budget"
-            else f"thinking {thinking.mode}"
-        )
-        return Unsupported(f"the {self.name} dialect has no word for {what}; {remedy}")
-
-    def message(self, message: Message) -> Json:
-        """Return one turn as the protocol writes it."""
-        role = "system" if message.role == "developer" and not self.developer_role else message.role
-        turn: Json = {"role": role, "content": message.text}
-        if any(not isinstance(part, Text) for part in message.parts):
-            turn["content"] = [
-                {"type": "text", "text": part.text}
-                if isinstance(part, Text)
-                else {"type": "image_url", "image_url": {"url": part.url}}
-                for part in message.parts
-            ]
-        if message.tool_calls:
-            turn["content"] = turn["content"] or None
-            turn["tool_calls"] = [
-                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-                for call in message.tool_calls
-            ]
-        if message.tool_call_id is not None:
-            turn["tool_call_id"] = message.tool_call_id
-        if message.reasoning is not None and self.reasoning_field:
-            turn[self.reasoning_field] = message.reasoning
-        return turn
 
 
 class OpenAI(Dialect):
     """OpenAI's own service: effort labels, no reasoning text, and models that refuse to be told their own defaults."""
 
     name = "openai"
-    caps = _CHAT | {Cap.THINKING}
+    caps = CHAT | {Cap.THINKING}
     limit_field = "max_completion_tokens"
     reasoning_field = ""
     developer_role = True
@@ -166,14 +36,21 @@ class OpenAI(Dialect):
         if thinking is not None and thinking.mode == "off":
             return {"reasoning_effort": "none"}
         if thinking is not None and thinking.mode == "budget":
-            raise self._no_word(thinking, "ask for an effort: minimal, low, medium or high")
+            raise self.no_word(thinking, "ask for an effort: minimal, low, medium or high")
         return super().thinking(thinking)
 
 
+@dataclass(frozen=True)
 class SelfRun(Dialect):
-    """What servers that one runs oneself have in common: raw prompts, ids, and defaults that come from elsewhere."""
+    """What servers that one runs oneself have in common: raw prompts, ids, and defaults that come from elsewhere.
 
-    caps = _CHAT | {Cap.PREFILL, Cap.TOKEN_IDS, Cap.THINKING}
+    `budgets` is false once the server has refused one: vLLM keeps none without a reasoning parser.
+    """
+
+    budgets: bool = True
+
+    caps = CHAT | {Cap.PREFILL, Cap.TOKEN_IDS, Cap.THINKING}
+    templated = True
     budget_field: ClassVar[str]
     penalty_field: ClassVar[str]
 
@@ -193,8 +70,14 @@ class SelfRun(Dialect):
             return {}
         body: Json = {"chat_template_kwargs": template_options(thinking)}
         if thinking.mode == "budget":
+            if not self.budgets:
+                raise self.no_word(thinking, "start the server with a --reasoning-parser, or ask for off")
             body[self.budget_field] = thinking.tokens
         return body
+
+    def refuses_budget(self, body: Json, error: EngineError) -> bool:
+        """Say whether an error means that this server was told a budget and keeps none."""
+        return error.status == 400 and self.budget_field in body and self.budget_field in str(error)
 
 
 class VLLM(SelfRun):
@@ -202,6 +85,7 @@ class VLLM(SelfRun):
 
     name = "vllm"
     reasoning_field = "reasoning"
+    ban_field = "bad_words"
     budget_field = "thinking_token_budget"
     penalty_field = "repetition_penalty"
 
@@ -238,11 +122,112 @@ class LlamaCpp(SelfRun):
         return {**body, "timings_per_token": True, "return_progress": True, "verbose": True}
 
 
+@dataclass(frozen=True)
+class SGLang(Dialect):
+    """SGLang: what bounds a thought depends on how the server was started, so that is asked first.
+
+    `strict` says that it runs with `--enable-strict-thinking`, which keeps `custom_params.thinking_budget` exactly.
+    `processor` names the built-in logit processor for this model's family, where `--enable-custom-logit-processor` is
+    on; it counts from the opening mark, so it does nothing for a model of other token ids.
+    """
+
+    strict: bool = False
+    processor: str = ""
+
+    name = "sglang"
+    caps = CHAT | {Cap.THINKING}
+    templated = True
+
+    def stream_options(self) -> Json:
+        """Ask for the count with every event, so that a reply left early is billed exactly."""
+        return {"include_usage": True, "continuous_usage_stats": True}
+
+    def shape(self, sampling: Sampling) -> Json:
+        """Return every field: what is left out comes from the model's files. No cut by rank is spelt -1 here."""
+        return {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k or -1,
+            "min_p": sampling.min_p,
+            "repetition_penalty": 1.0,
+        }
+
+    def chat(self, model: str, prompt: Prompt, sampling: Sampling) -> Json:
+        """Return the body of a chat call, whose thinking comes apart and as it is written."""
+        return {**super().chat(model, prompt, sampling), "separate_reasoning": True, "stream_reasoning": True}
+
+    def thinking(self, thinking: Thinking | None) -> Json:
+        """Return the template's switch under both of its names, an effort, or a budget in the way the server has one.
+
+        DeepSeek-V3's template reads `thinking`, Qwen3's `enable_thinking`.
+        """
+        if thinking is None:
+            return {}
+        if thinking.mode == "effort":
+            return {"reasoning_effort": thinking.label}
+        body: Json = {"chat_template_kwargs": template_options(thinking)}
+        if thinking.mode == "budget":
+            if not (self.strict or self.processor):
+                raise self.no_word(
+                    thinking, "start the server with --enable-strict-thinking and --reasoning-parser, or ask for off"
+                )
+            body["custom_params"] = {"thinking_budget": thinking.tokens}
+            if not self.strict:
+                body["custom_logit_processor"] = sglang_processor(self.processor)
+        return body
+
+
+SGLANG_PROCESSORS = {
+    "qwen3": "Qwen3ThinkingBudgetLogitProcessor",
+    "qwen3-thinking": "Qwen3ThinkingBudgetLogitProcessor",
+    "deepseek-r1": "DeepSeekR1ThinkingBudgetLogitProcessor",
+    "glm45": "Glm4MoeThinkingBudgetLogitProcessor",
+}
+"""SGLang's built-in processors by the reasoning parser that the server was started with."""
+
+
+def sglang_processor(name: str) -> str:
+    """Return the text by which a request names one of SGLang's own logit processors.
+
+    The server unpickles it; a pickle that only refers to a class by its name needs nothing of SGLang on this side.
+    """
+    reference = b"\x80\x02csglang.srt.sampling.custom_logit_processor\n" + name.encode() + b"\n."
+    return json.dumps({"callable": reference.hex()})
+
+
+class Ollama(Dialect):
+    """Ollama's OpenAI endpoint: three efforts and off, no budget, no counts of thinking; it drops what it lacks."""
+
+    name = "ollama"
+    caps = frozenset({Cap.TOOLS, Cap.IMAGES, Cap.THINKING})
+    reasoning_field = "reasoning"
+
+    def sampling(self, sampling: Sampling) -> Json:
+        """Return the fields that the endpoint reads; raise `Unsupported` for one that it would drop."""
+        if sampling.logit_bias:
+            raise Unsupported("the ollama dialect has no logit_bias; leave it out")
+        return super().sampling(sampling)
+
+    def shape(self, sampling: Sampling) -> Json:
+        """Return temperature and `top_p`, which come from elsewhere where they are left out."""
+        if sampling.top_k or sampling.min_p:
+            raise Unsupported("the ollama dialect has neither top_k nor min_p; set them in the Modelfile, or use top_p")
+        return super().shape(sampling)
+
+    def thinking(self, thinking: Thinking | None) -> Json:
+        """Return `reasoning_effort`, of which `none` turns thinking off; a model that can think does so unasked."""
+        if thinking is None or thinking.mode == "on":
+            return {}
+        if thinking.mode == "budget":
+            raise self.no_word(thinking, "ask for an effort (low, medium, high) or off, or bound it with a method")
+        return {"reasoning_effort": "none" if thinking.mode == "off" else thinking.label}
+
+
 class Qwen(Dialect):
     """Alibaba's cloud, and others that took over its two fields."""
 
     name = "qwen"
-    caps = _CHAT | {Cap.THINKING}
+    caps = CHAT | {Cap.THINKING}
 
     def thinking(self, thinking: Thinking | None) -> Json:
         """Return `enable_thinking` and `thinking_budget`."""
@@ -258,14 +243,14 @@ class DeepSeek(Dialect):
     """DeepSeek's cloud: a switch and effort labels, no budget."""
 
     name = "deepseek"
-    caps = (_CHAT | {Cap.THINKING}) - {Cap.IMAGES, Cap.LOGIT_BIAS}
+    caps = (CHAT | {Cap.THINKING}) - {Cap.IMAGES, Cap.LOGIT_BIAS}
 
     def thinking(self, thinking: Thinking | None) -> Json:
         """Return `thinking: {type}` and `reasoning_effort`."""
         if thinking is None:
             return {}
         if thinking.mode == "budget":
-            raise self._no_word(thinking, "ask for an effort: low, high or max")
+            raise self.no_word(thinking, "ask for an effort: low, high or max")
         body: Json = {"thinking": {"type": "disabled" if thinking.mode == "off" else "enabled"}}
         return {**body, "reasoning_effort": thinking.label} if thinking.mode == "effort" else body
 
@@ -274,7 +259,7 @@ class OpenRouter(Dialect):
     """OpenRouter: one `reasoning` object for all the models behind it."""
 
     name = "openrouter"
-    caps = _CHAT | {Cap.THINKING}
+    caps = CHAT | {Cap.THINKING}
     reasoning_field = "reasoning"
 
     def thinking(self, thinking: Thinking | None) -> Json:
@@ -288,7 +273,17 @@ class OpenRouter(Dialect):
         return {"reasoning": {"enabled": thinking.mode == "on"}}
 
 
-DIALECTS: tuple[Dialect, ...] = (Dialect(), OpenAI(), VLLM(), LlamaCpp(), Qwen(), DeepSeek(), OpenRouter())
+DIALECTS: tuple[Dialect, ...] = (
+    Dialect(),
+    OpenAI(),
+    VLLM(),
+    LlamaCpp(),
+    SGLang(),
+    Ollama(),
+    Qwen(),
+    DeepSeek(),
+    OpenRouter(),
+)
 """Every dialect; a new one is a class above and an entry here."""
 
 _HOSTS = (
@@ -303,7 +298,8 @@ def dialect_named(name: str) -> Dialect:
     """Return a dialect by its name. Raises `OptionError`."""
     known = {dialect.name: dialect for dialect in DIALECTS}
     if name not in known:
-        raise OptionError(f"there is no dialect {name!r}{nearest(name, known)}; there are: auto, {', '.join(known)}")
+        names = [*known, "anthropic"]
+        raise OptionError(f"there is no dialect {name!r}{nearest(name, names)}; there are: auto, {', '.join(names)}")
     return known[name]
 
 

@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import math
 import re
+import struct
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
-from ponder.core.engine import Cap, Chunk, Logprob, Sampling, StreamFinish, Think, Usage
+from ponder.core.engine import ALL_LAYERS, Cap, Chunk, Logprob, Sampling, StreamFinish, Think, Usage
 from ponder.core.errors import EngineError, Unsupported
 from ponder.core.problem import Prompt
 from ponder.text.think import Piece, ThinkSplitter
@@ -24,6 +25,10 @@ TOKEN = re.compile(r"</?think>|\S+?(?=</?think>)|\S+\s*|\s+")
 """A token of this engine is a word with the blanks behind it; think marks stand alone."""
 
 CAPS = frozenset({Cap.PREFILL, Cap.TOKEN_IDS, Cap.LOGPROBS, Cap.LOGIT_BIAS, Cap.THINKING})
+
+
+LAYERS, WIDTH = 3, 4
+"""Of the made-up hidden states: how many layers there are, and how many numbers each has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ class Echo:
 
     `generated` counts the tokens of all calls, as a server's own counter would; `open_streams` those that are not yet
     left. `delay` is the length of a tick in seconds: with 0 the engine gives way to others after every `turn` tokens.
-    `faults` maps the number of a call (from 0) to what goes wrong in it.
+    `faults` maps the number of a call (from 0) to what goes wrong in it. Where `caps` say so, tokens have made-up
+    certainties and hidden states: the same wherever the same was asked and said before.
     """
 
     def __init__(
@@ -112,7 +118,7 @@ class Echo:
 
     @property
     def caps(self) -> frozenset[Cap]:
-        """By default everything but hidden states, adapters, tools and pictures."""
+        """By default everything but certainties, hidden states, adapters, tools and pictures."""
         return self._caps
 
     @property
@@ -140,6 +146,10 @@ class Echo:
         tokens = tokenize(self._script(prompt, seed))
         if banned:
             tokens = [token for token in tokens if token_id(token) not in banned]
+        if sampling.ban:
+            # This engine's tokens bear the blank behind them, not the one before.
+            words = {text.strip() for text in sampling.ban}
+            tokens = [token for token in tokens if token.strip() not in words]
         start = len(tokenize(prompt.prefill))
         size = sum(len(tokenize(message.text)) for message in prompt.messages) + start
         splitter = ThinkSplitter(self._think.open, self._think.close, prompt.prefill, self._think.opened)
@@ -161,8 +171,12 @@ class Echo:
             self.generated += 1
             known, matched = text.feed(token)
             plain = known == token
-            probs = _logprobs(token, seed, start + count, sampling.logprobs)
-            for chunk in _chunks(splitter, known, 1, (token_id(token),) if plain else (), probs):
+            probs = _logprobs(token, seed, start + count, sampling)
+            chunks = _chunks(splitter, known, 1, (token_id(token),) if plain else (), probs)
+            if sampling.hidden:
+                said = prompt.prefill + "".join(tokens[: count - 1])
+                chunks[0] = chunks[0]._replace(hidden=_hidden(noise(prompt.messages, said), sampling.hidden))
+            for chunk in chunks:
                 yield chunk
             if matched is not None:
                 for chunk in _last(splitter, "", "stop", matched, Usage(size, count, 0)):
@@ -178,8 +192,11 @@ def _refuse(engine: Echo, prompt: Prompt, sampling: Sampling) -> None:
         Cap.LOGPROBS: sampling.logprobs > 0,
         Cap.LOGIT_BIAS: bool(sampling.logit_bias),
         Cap.HIDDEN: bool(sampling.hidden),
+        Cap.FULL_LOGPROBS: sampling.certainty,
         Cap.ADAPTER: bool(sampling.adapters),
     }
+    if sampling.ban and not {Cap.LOGIT_BIAS, Cap.TOKEN_IDS} <= engine.caps:
+        raise Unsupported(f"{engine.name} bans no texts: it does not know its tokens; use an engine that does")
     for cap, wanted in asked.items():
         if wanted and cap not in engine.caps:
             raise Unsupported(f"{engine.name} lacks {cap.name} ({cap.value}); use an engine that has it")
@@ -243,13 +260,23 @@ def _last(splitter: ThinkSplitter, text: str, finish: StreamFinish, matched: str
     return [*(Chunk(piece.text, piece.channel, 0, markup=piece.markup) for piece in pieces), end]
 
 
-def _logprobs(token: str, seed: int, position: int, rivals: int) -> tuple[Logprob, ...]:
-    """Return a made-up log-probability, the same for the same token at the same place."""
-    if not rivals:
+def _logprobs(token: str, seed: int, position: int, sampling: Sampling) -> tuple[Logprob, ...]:
+    """Return a made-up log-probability and certainty, the same for the same token at the same place."""
+    rivals = sampling.logprobs
+    if not (rivals or sampling.certainty):
         return ()
     own = 0.5 + noise(seed, position, "p") / 2
     rest = [(f"rival{i} ", math.log((1 - own) / 2**i)) for i in range(1, rivals)]
-    return (Logprob(token, math.log(own), ((token, math.log(own)), *rest)),)
+    top = ((token, math.log(own)), *rest) if rivals else ()
+    return (Logprob(token, math.log(own), top, noise(seed, position, "certainty") if sampling.certainty else None),)
+
+
+def _hidden(before: float, layers: tuple[int, ...]) -> memoryview:
+    """Return made-up states of shape (1, layers asked, WIDTH); `before` stands for what is before the token."""
+    numbers = range(LAYERS) if layers == ALL_LAYERS else [layer % LAYERS for layer in layers]
+    values = [noise(before, layer, place) for layer in numbers for place in range(WIDTH)]
+    raw = memoryview(struct.pack(f"{len(values)}f", *values))
+    return cast(memoryview, raw.cast(cast(Any, "f"), (1, len(numbers), WIDTH)))
 
 
 async def _fail(name: str, fault: Fault) -> None:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from time import time
 from types import SimpleNamespace, TracebackType
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -18,11 +15,11 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from ponder.core.errors import EngineError, OptionError
+from ponder.engines.refusal import RETRIED, message_of, retry_after, status_of
 from ponder.engines.sse import EventParser
 
 Json = dict[str, object]
 _MAX_BODY = 32 << 20
-_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +55,21 @@ def as_count(value: object) -> int | None:
 class Client:
     """One server. `key_env` names the environment variable that holds its key; the key is sent and never shown.
 
+    `key_header` is where the key goes, and `headers` are what else every request carries.
+
     Connections are kept for reuse only after a reply was read to its end. Where a kept connection turns out to be
     dead before one byte came back, the request is sent once more on a new one.
     """
 
-    def __init__(self, base: str, *, key_env: str | None = None, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        base: str,
+        *,
+        key_env: str | None = None,
+        timeouts: Timeouts | None = None,
+        key_header: str = "Authorization",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         try:
             parts = urlsplit(base)
             sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -80,6 +87,7 @@ class Client:
         self.timeouts = timeouts or Timeouts()
         self._key_env = key_env
         self._key = _read_key(key_env)
+        self._key_header, self._headers = key_header, dict(headers or {})
         self._proxy = getproxies().get(parts.scheme) if not proxy_bypass(parts.hostname) else None
         if self._proxy and not self._proxy.startswith(("http://", "https://")):
             raise OptionError(f"{parts.scheme}_proxy names a proxy that is not http; unset it, or set no_proxy")
@@ -90,9 +98,9 @@ class Client:
 
     async def open(self) -> None:
         """Open the connection pool."""
-        headers = {"Accept-Encoding": "identity", "User-Agent": "ponder"}
+        headers = {"Accept-Encoding": "identity", "User-Agent": "ponder", **self._headers}
         if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
+            headers[self._key_header] = f"Bearer {self._key}" if self._key_header == "Authorization" else self._key
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_note_reuse)
         self._session = aiohttp.ClientSession(
@@ -112,6 +120,14 @@ class Client:
 
     async def ask(self, path: str, body: Json | None = None, *, seconds: float | None = None) -> Json | None:
         """GET `path`, or POST `body` to it; return the JSON object, or None for 404 and 405: no such endpoint."""
+        raw = await self.fetch(path, body, seconds=seconds)
+        try:
+            return None if raw is None else as_object(json.loads(raw))
+        except ValueError:
+            return None
+
+    async def fetch(self, path: str, body: Json | None = None, *, seconds: float | None = None) -> bytes | None:
+        """Like `ask`, but return what came as it is."""
         try:
             async with asyncio.timeout(seconds or self.timeouts.first):
                 reply = await self._send("GET" if body is None else "POST", path, body)
@@ -120,13 +136,9 @@ class Client:
                         return None
                     if reply.status != 200:
                         raise await self._refusal(reply, path)
-                    raw = await _read(reply, _MAX_BODY)
+                    return await _read(reply, _MAX_BODY)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._failure(error, path) from None
-        try:
-            return as_object(json.loads(raw))
-        except ValueError:
-            return None
 
     def events(self, path: str, body: Json) -> EventStream:
         """POST `body` and read the events that come back; leaving the block closes the connection."""
@@ -196,7 +208,7 @@ class Client:
                 raw = await _read(reply, 1 << 16)
         said, code = message_of(raw, reply.content_type)
         remedy = self._remedy(status, path, reply.headers.get("Location", ""))
-        retry = status in _RETRIED and code != "insufficient_quota"
+        retry = status in RETRIED and code != "insufficient_quota"
         should = reply.headers.get("x-should-retry", "").lower()
         retry = should == "true" if should in ("true", "false") else retry
         text = f"{remedy} (HTTP {status})" + (f": {said}" if said else "")
@@ -230,6 +242,8 @@ class EventStream:
         self._ready: list[bytes] = []
         self._wait = client.timeouts.first
         self._ended = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._due: float | None = None
 
     async def __aenter__(self) -> EventStream:
         client = self._client
@@ -258,11 +272,7 @@ class EventStream:
         while not self._ready:
             if self._ended or self._reply is None:
                 return None
-            try:
-                async with asyncio.timeout(self._wait):
-                    raw = await self._reply.content.readany()
-            except (TimeoutError, aiohttp.ClientError, OSError) as error:
-                raise self._client._failure(error, self._path) from None
+            raw = await self._read(self._reply.content)
             try:
                 self._ready = self._parser.feed(raw) if raw else self._parser.close()
             except EngineError as error:
@@ -271,9 +281,48 @@ class EventStream:
             self._ready.reverse()
         return self._decode(self._ready.pop())
 
+    async def _read(self, content: aiohttp.StreamReader) -> bytes:
+        """Wait for more. One timer watches all waits of a stream: one for each would cost more than reading does."""
+        self._due = asyncio.get_running_loop().time() + self._wait
+        if self._watch is None:
+            self._look()
+        try:
+            return await content.readany()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise self._client._failure(error, self._path) from None
+        finally:
+            self._due = None
+
+    def _look(self) -> None:
+        """End a wait that has taken too long; look again later at one that has not."""
+        loop = asyncio.get_running_loop()
+        if self._due is not None and self._due <= loop.time() and self._reply is not None:
+            self._reply.content.set_exception(TimeoutError())
+            return
+        latest = loop.time() + self._client.timeouts.between
+        self._watch = loop.call_at(min(self._due or latest, latest), self._look)
+
+    async def several(self) -> list[Json]:
+        """Return the next event and those that are here already; nothing at the end of the stream or at `[DONE]`.
+
+        What is wrong with a later one is said when its turn comes: those before it are whole.
+        """
+        first = await self.next()
+        events = [] if first is None else [first]
+        while self._ready and first is not None:
+            try:
+                event = self._decode(self._ready[-1])
+            except EngineError:
+                break
+            if event is None:
+                break
+            self._ready.pop()
+            events.append(event)
+        return events
+
     async def drain(self) -> None:
         """Read the few bytes behind the last event, so that the connection can be used again."""
-        if self._reply is not None:
+        if self._reply is not None and not self._reply.content.at_eof():
             with suppress(TimeoutError, aiohttp.ClientError, OSError):
                 async with asyncio.timeout(0.05):
                     await self._reply.content.readany()
@@ -285,7 +334,7 @@ class EventStream:
             self._ready.clear()
             return None
         try:
-            event = json.loads(data)
+            event = json.loads(data.decode())
         except (ValueError, RecursionError):
             event = None
         if not isinstance(event, dict):
@@ -297,9 +346,8 @@ class EventStream:
 
     def _broken(self, event: Json) -> EngineError:
         said, _ = message_of(json.dumps(event).encode(), "application/json")
-        error = as_object(event["error"])
-        status = as_count(error.get("code")) or as_count(error.get("status")) or as_count(event.get("code"))
-        retry = status is None or status in _RETRIED
+        status = status_of(event)
+        retry = status is None or status in RETRIED
         return self._client.failure(f"broke off with an error: {said}", status=status, retry=retry)
 
     async def _not_a_stream(self, reply: aiohttp.ClientResponse) -> None:
@@ -312,6 +360,8 @@ class EventStream:
         raise self._client.failure(text + (f": {said}" if said else ""))
 
     def _cut(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
         reply = self._reply
         if reply is None:
             return
@@ -320,38 +370,6 @@ class EventStream:
             reply.connection.transport.abort()
         reply.close()
         self._reply = None
-
-
-def message_of(raw: bytes, content_type: str) -> tuple[str, str]:
-    """Return (message, code) of an error body in any of the shapes that servers use, as one short line."""
-    text = raw.decode("utf-8", "replace")
-    if "html" in content_type or text.lstrip()[:1] == "<":
-        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        return (f"an HTML page titled {_line(title[1])!r}" if title else "an HTML page"), ""
-    try:
-        body = as_object(json.loads(text))
-    except ValueError:
-        return _line(text), ""
-    error = body.get("error", body)
-    inner = as_object(error)
-    said = error if isinstance(error, str) else inner.get("message") or inner.get("detail") or inner.get("msg") or ""
-    code = inner.get("code")
-    return _line(said if isinstance(said, str) else json.dumps(said)), code if isinstance(code, str) else ""
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for, given as seconds or as a date."""
-    value = headers.get("Retry-After", "").strip()
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    except ValueError:
-        return None
 
 
 async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
@@ -380,8 +398,3 @@ def _read_key(key_env: str | None) -> str | None:
     if not key:
         raise OptionError(f"the environment variable {key_env} is not set; export the server's key under that name")
     return key
-
-
-def _line(text: str) -> str:
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return line if len(line) <= 200 else line[:199] + "…"

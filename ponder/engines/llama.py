@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -78,6 +80,7 @@ class LlamaEngine:
         self._slots = Slots(self.server, slots)
         self._starting = asyncio.Lock()
         self._vocabulary = 0
+        self._words: dict[str, int | None] = {}
         self._open = False
 
     @property
@@ -139,6 +142,8 @@ class LlamaEngine:
     async def _stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
         await self._ready()
         check_sampling(sampling, self._adapters, self._vocabulary)
+        if sampling.ban:
+            sampling = replace(sampling, logit_bias=sampling.logit_bias + await self._banned(sampling.ban), ban=())
         if prompt.tools:
             raise Unsupported("this engine calls no tools; use a server that does (--model URL#NAME)")
         rendered = await self._renderer.render(prompt)
@@ -153,6 +158,15 @@ class LlamaEngine:
                     yield chunks
                 finally:
                     await chunks.aclose()
+
+    async def _banned(self, texts: Sequence[str]) -> tuple[tuple[int, float], ...]:
+        """Return a bias that forbids the texts which are one token each."""
+        for text in texts:
+            if text not in self._words:
+                ids = await self.server.tokenize(text, special=False)
+                self._words[text] = ids[0] if len(ids) == 1 else None
+        found = {token for text in texts if (token := self._words[text]) is not None}
+        return tuple((token, -math.inf) for token in sorted(found))
 
     async def _chunks(self, events: AsyncIterator[Event], decoder: Decoder, seat: Seat) -> AsyncGenerator[Chunk, None]:
         async for event in events:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ponder.core.engine import Think
 from ponder.core.errors import Unsupported
 from ponder.core.problem import Image, Message, Prompt
+from ponder.engines.begun import MORE, before_more
 from ponder.engines.llama_server import LlamaServer
 from ponder.engines.llama_wire import check_text
 from ponder.engines.template import MARKS
@@ -74,15 +75,23 @@ class Renderer:
     async def _written(self, text: str) -> list[int]:
         """Encode text that a method wrote: think marks are marks in it, whatever else looks like one is text."""
         if not self.think.close:
-            return [*await self._tokens(text, False)]
+            return [*await self._begun(text)]
         marks = [mark for mark in (self.think.open.strip(), self.think.close.strip()) if mark]
         control = [mark for mark in marks if await self._tokens(mark, True) != await self._tokens(mark, False)]
         if not any(mark in text for mark in control):
-            return [*await self._tokens(text, False)]
+            return [*await self._begun(text)]
         ids: list[int] = []
-        for piece in re.split(f"({'|'.join(map(re.escape, control))})", text):
+        *pieces, last = re.split(f"({'|'.join(map(re.escape, control))})", text)
+        for piece in pieces:
             ids += await self._tokens(piece, piece in control)
-        return ids
+        return [*ids, *await self._begun(last)]
+
+    async def _begun(self, text: str) -> Sequence[int]:
+        """Return the ids of text that a reply goes on from, as they are where more follows."""
+        if not text.endswith("\n"):
+            return await self._tokens(text, False)
+        longer, more = await self._tokens(text + MORE, False), await self._tokens(MORE, False)
+        return before_more(longer, more) or await self._tokens(text, False)
 
     async def _head(self, prompt: Prompt) -> Rendered:
         switches = self._switches(prompt)
@@ -173,6 +182,10 @@ class Renderer:
         )
 
 
+_COMPACT = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
+"""Said to the grammar's compiler: where white space is free between signs, small models write it without end."""
+
+
 def response_format(prompt: Prompt) -> dict[str, object]:
     """Return the fields that hold a reply to the JSON schema that the client asked for."""
     if prompt.response_format is None:
@@ -180,11 +193,11 @@ def response_format(prompt: Prompt) -> dict[str, object]:
     try:
         asked = json.loads(prompt.response_format)
         kind = asked["type"]
-        schema = asked["json_schema"]["schema"] if kind == "json_schema" else {}
+        schema = asked["json_schema"]["schema"] if kind == "json_schema" else {"type": "object"}
     except (ValueError, KeyError, TypeError) as error:
         raise Unsupported(f"the response format is not what OpenAI's API describes ({error!r})") from None
     if kind == "text":
         return {}
     if kind in ("json_schema", "json_object"):
-        return {"json_schema": schema}
+        return {"json_schema": schema | _COMPACT if isinstance(schema, dict) else schema}
     raise Unsupported(f"the response format {kind!r} is not known; use text, json_object or json_schema")

@@ -60,6 +60,11 @@ def check_sampling(sampling: Sampling, adapters: Sequence[str], vocabulary: int)
         need(math.isfinite(scale), "adapter scale", scale, "a finite number")
     if s.hidden:
         raise Unsupported("llama.cpp gives no hidden states; open the model with transformers (a folder as --model)")
+    if s.certainty:
+        raise Unsupported(
+            "llama.cpp gives no log-probabilities of the whole vocabulary; open the model with transformers (a folder "
+            "as --model)"
+        )
     if s.force:
         raise Unsupported("llama.cpp scores no forced tokens; open the model with transformers (a folder as --model)")
 

@@ -268,21 +268,27 @@ async def _open_folder(path: Path, options: EngineOptions) -> AsyncIterator[Load
 
 @asynccontextmanager
 async def _open_server(spec: str, options: EngineOptions) -> AsyncIterator[Loaded]:
+    from ponder.engines.anthropic import AnthropicEngine, speaks_messages
     from ponder.engines.http import Timeouts
     from ponder.engines.openai import OpenAIEngine
     from ponder.engines.wrap import Limit, Retry
 
     url, _, model = spec.partition("#")
     timeouts = Timeouts() if options.timeout is None else Timeouts(first=options.timeout, between=options.timeout)
-    async with OpenAIEngine(
-        url,
-        model,
-        key_env=options.key_env,
-        dialect=options.dialect or "auto",
-        chat_template=options.chat_template,
-        think=options.think,
-        timeouts=timeouts,
-    ) as engine:
+    served: AnthropicEngine | OpenAIEngine
+    if options.dialect == "anthropic" or (options.dialect in (None, "auto") and speaks_messages(url)):
+        served = AnthropicEngine(url, model, key_env=options.key_env, timeouts=timeouts)
+    else:
+        served = OpenAIEngine(
+            url,
+            model,
+            key_env=options.key_env,
+            dialect=options.dialect or "auto",
+            chat_template=options.chat_template,
+            think=options.think,
+            timeouts=timeouts,
+        )
+    async with served as engine:
         concurrency = options.concurrency or _SERVER_CONCURRENCY
         wrapped = Retry(Limit(engine, concurrency), max(1, options.retries))
         yield Loaded(wrapped, concurrency, f"{engine.name}, as --model says")

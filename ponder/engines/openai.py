@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self, cast
+from typing import NamedTuple, Self, cast
 
 from ponder.core.engine import Cap, Chunk, Sampling, Think
 from ponder.core.errors import EngineError, Unsupported
-from ponder.core.problem import Prompt
-from ponder.engines.http import Client, EventStream, Json, Timeouts, as_object
+from ponder.core.problem import Prompt, Thinking
+from ponder.engines.chunks import Chunks, Reader
+from ponder.engines.delta import read_chat, read_completion
+from ponder.engines.dialects import SelfRun
+from ponder.engines.http import Client, Json, Timeouts, as_object
 from ponder.engines.llama_server import Event
 from ponder.engines.llama_wire import Decoder, request_body
 from ponder.engines.probe import Server, Wanted, check_dialect, probe
 from ponder.engines.render import raw_options
-from ponder.engines.reply import Reply, read_chat, read_completion
+from ponder.engines.reply import Reply
 from ponder.engines.template import MARKS, ChatTemplate
 
 _USUAL = Think(*MARKS[0])
@@ -86,6 +89,29 @@ class OpenAIEngine:
         return self._open.dialect.name
 
     @property
+    def model(self) -> str:
+        """The model's name, as the server knows it."""
+        return self._open.model
+
+    @property
+    def client(self) -> Client:
+        """The connection, for whoever examines the server."""
+        return self._client
+
+    @property
+    def root(self) -> str:
+        """The server's address without the version."""
+        return self._root
+
+    def said(self, thinking: Thinking) -> Json:
+        """Return the fields by which this server is asked to think so. Raises `Unsupported`."""
+        return self._open.dialect.thinking(thinking)
+
+    def body(self, prompt: Prompt, sampling: Sampling) -> Json:
+        """Return the body of a chat call."""
+        return self._open.dialect.chat(self._open.model, prompt, sampling)
+
+    @property
     def context_length(self) -> int | None:
         """How many tokens prompt and reply may take together, where the server says."""
         return self._open.context_length
@@ -113,12 +139,33 @@ class OpenAIEngine:
     @asynccontextmanager
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
         """Open one generation. Raises `Unsupported`, before anything is sent, for what the server has no word for."""
+        sampling = self._within_context(sampling)
         call = await self._raw(prompt, sampling) if prompt.prefill else self._chat(prompt, sampling)
         try:
             async with self._client.events(call.path, call.body) as events:
-                yield _Chunks(self._client, events, call.reader, bool(sampling.logprobs))
+                yield Chunks(self._client, events, call.reader, bool(sampling.logprobs))
+        except EngineError as error:
+            raise self._learnt(error, call.body) or error from None
         finally:
             self._parses = self._parses or call.reader.parsed
+
+    def _learnt(self, error: EngineError, body: Json) -> Unsupported | None:
+        """Note that the server keeps no thinking budget, where the error says so; the next call asks for none.
+
+        That it has no parser of thoughts also says that a model without think marks has nothing to turn on or off.
+        """
+        server = self._open
+        dialect = server.dialect
+        if not (isinstance(dialect, SelfRun) and dialect.refuses_budget(body, error)):
+            return None
+        caps = server.caps if server.think else server.caps - {Cap.THINKING}
+        self._server = replace(server, dialect=replace(dialect, budgets=False), caps=caps)
+        return Unsupported(str(error))
+
+    def _within_context(self, sampling: Sampling) -> Sampling:
+        """Return a limit that the server takes: vLLM refuses one beyond its context, but ends a reply that fills it."""
+        length = self.context_length
+        return sampling if length is None or sampling.max_tokens <= length else replace(sampling, max_tokens=length)
 
     def _chat(self, prompt: Prompt, sampling: Sampling) -> _Call:
         server = self._open
@@ -139,9 +186,11 @@ class OpenAIEngine:
             body: Json = {**request_body(sampling, (), {}), **extra}
             raw = await server.renderer.render(prompt)
             decoder = Decoder(marks, prompt.prefill, raw.opened)
-            return _Call(self._root + "/completion", {**body, "prompt": raw.prompt}, _Native(decoder))
+            body = server.dialect.add_extra({**body, "prompt": raw.prompt}, prompt)
+            return _Call(self._root + "/completion", body, _Native(decoder))
         raw = await server.renderer.render(prompt)
         body = {**server.dialect.completion(server.model, raw.prompt, sampling), **extra}
+        body = server.dialect.add_extra(body, prompt)
         return _Call("/completions", body, Reply(marks, read_completion, prompt.prefill, raw.opened))
 
     def _format(self, prompt: Prompt) -> Json:
@@ -161,25 +210,10 @@ class OpenAIEngine:
         return {} if asked.get("type") == "text" else {"json_schema": schema}
 
 
-class _Reader(Protocol):
-    """Turns events into chunks; `finish` is not empty once the server has said that the reply is over.
-
-    `complete` says that no event will follow, `parsed` that thinking came in a field of its own.
-    """
-
-    finish: str
-    complete: bool
-    parsed: bool
-
-    def feed(self, event: Json) -> list[Chunk]: ...
-
-    def end(self) -> list[Chunk]: ...
-
-
 class _Call(NamedTuple):
     path: str
     body: Json
-    reader: _Reader
+    reader: Reader
 
 
 class _Native:
@@ -198,48 +232,3 @@ class _Native:
 
     def end(self) -> list[Chunk]:
         return []
-
-
-class _Chunks:
-    """The chunks of one reply. A plain iterator and not a generator: it holds nothing that waits to be cleaned up."""
-
-    def __init__(self, client: Client, events: EventStream, reader: _Reader, logprobs: bool) -> None:
-        self._client, self._events, self._reader = client, events, reader
-        self._ready: deque[Chunk] = deque()
-        self._ended = False
-        self._asked = logprobs
-        self._bare = False
-
-    def __aiter__(self) -> _Chunks:
-        return self
-
-    async def __anext__(self) -> Chunk:
-        while not self._ready:
-            if self._ended:
-                raise StopAsyncIteration
-            await self._more()
-        chunk = self._ready.popleft()
-        if chunk.logprobs:
-            self._asked = False
-        elif self._asked and chunk.finish and self._bare:
-            raise self._client.failure("was asked for log-probabilities and sent none; use a server that has them")
-        self._bare = self._bare or bool(chunk.text)
-        return chunk
-
-    async def _more(self) -> None:
-        event = await self._events.next()
-        if event is not None:
-            try:
-                self._ready.extend(self._reader.feed(event))
-            except (KeyError, TypeError, AttributeError):
-                raise self._client.failure("sent an event that is not of its own protocol", retry=True) from None
-            if not self._reader.complete:
-                return
-        self._ended = True
-        if not self._reader.finish:
-            raise self._client.failure("ended the reply without a finish; it may have died", retry=True)
-        try:
-            self._ready.extend(self._reader.end())
-        except EngineError as error:
-            raise self._client.failure(str(error), retry=error.retry) from None
-        await self._events.drain()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from ponder.core.engine import Cap, Think
 from ponder.core.errors import DataError, EngineError, OptionError
 from ponder.core.problem import Message, Prompt
-from ponder.engines.dialects import Dialect, dialect_named, dialect_of_host
+from ponder.engines.dialect import Dialect
+from ponder.engines.dialects import SGLANG_PROCESSORS, SGLang, dialect_named, dialect_of_host
 from ponder.engines.http import Client, Json, as_count, as_list, as_object, as_text
 from ponder.engines.render import ByLlamaCpp, ByTemplate, ByVLLM, Renderer, llama_cpp_encode
 from ponder.engines.template import MARKS, ChatTemplate, marks_in
 
+_ASKED = ("vllm", "llama.cpp", "sglang", "ollama")
+"""Servers that tell about themselves."""
 _QUESTION = Prompt((Message.of("user", "?"),))
+
+_OLLAMA_LOGPROBS = [0, 12, 11]
+"""The first version whose OpenAI endpoint gives log-probabilities; older ones drop the question."""
+_OLLAMA_CAPS = {"tools": Cap.TOOLS, "vision": Cap.IMAGES, "thinking": Cap.THINKING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,7 @@ class Server:
 async def probe(client: Client, root: str, wanted: Wanted) -> Server:
     """Return what the server is. `root` is its address without the version. Raises `EngineError`, `OptionError`."""
     known = dialect_of_host(urlsplit(client.base).hostname or "")
-    if known is not None or wanted.dialect not in ("auto", "vllm", "llama.cpp"):
+    if known is not None or wanted.dialect not in ("auto", *_ASKED):
         dialect = dialect_named(wanted.dialect) if wanted.dialect != "auto" else known or Dialect()
         if wanted.model:
             # A service is not asked: its list of models is long, and its first reply tells about the key.
@@ -62,6 +70,10 @@ async def probe(client: Client, root: str, wanted: Wanted) -> Server:
         server = await _llama_cpp(client, root, server, wanted)
     elif dialect.name == "vllm":
         server = await _vllm(client, root, server, wanted)
+    elif dialect.name == "sglang":
+        server = await _sglang(client, root, server)
+    elif dialect.name == "ollama":
+        server = await _ollama(client, root, server)
     return _with_template(client, root, server, wanted)
 
 
@@ -94,11 +106,15 @@ def _only(client: Client, entries: list[Json]) -> str:
 
 
 async def _detect(client: Client, root: str, owner: str) -> Dialect:
+    if owner == "sglang":
+        return dialect_named("sglang")
     if owner == "vllm" or (not owner and (await _try(client, root + "/version")).get("version")):
         return dialect_named("vllm")
     props = await _try(client, root + "/props")
     if "default_generation_settings" in props:
         return dialect_named("llama.cpp")
+    if (await _try(client, root + "/api/version")).get("version"):
+        return dialect_named("ollama")
     return Dialect()
 
 
@@ -140,6 +156,26 @@ async def _vllm(client: Client, root: str, server: Server, wanted: Wanted) -> Se
             # A model without a chat template has no turn in which to open a thought.
             think = Think()
     return Server(server.model, server.dialect, server.caps, think, server.context_length, renderer)
+
+
+async def _sglang(client: Client, root: str, server: Server) -> Server:
+    """Ask how the server was started: only that tells which budget it keeps; it drops the others without a word."""
+    info = await _try(client, root + "/server_info") or await _try(client, root + "/get_server_info")
+    parser = as_text(info.get("reasoning_parser"))
+    dialect = SGLang(
+        strict=bool(parser) and info.get("enable_strict_thinking") is True,
+        processor=SGLANG_PROCESSORS.get(parser, "") if info.get("enable_custom_logit_processor") is True else "",
+    )
+    return replace(server, dialect=dialect, caps=dialect.caps)
+
+
+async def _ollama(client: Client, root: str, server: Server) -> Server:
+    """Ask what the model can do. Its context length is left out: the server loads it with a shorter one."""
+    told = as_list((await _try(client, root + "/api/show", {"model": server.model})).get("capabilities"))
+    caps = server.caps - {cap for name, cap in _OLLAMA_CAPS.items() if told and name not in told}
+    version = as_text((await _try(client, root + "/api/version")).get("version"))
+    numbers = [int(part) for part in re.findall(r"\d+", version)[:3]]
+    return replace(server, caps=caps | {Cap.LOGPROBS} if numbers >= _OLLAMA_LOGPROBS else caps)
 
 
 def _with_template(client: Client, root: str, server: Server, wanted: Wanted) -> Server:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from ponder.core.errors import EngineError, Unsupported
 from ponder.core.problem import Image, Prompt
-from ponder.engines.dialects import Dialect
+from ponder.engines.dialect import Dialect
 from ponder.engines.http import Client, Json, as_list, as_text
 from ponder.engines.template import ChatTemplate, ends_open, template_options
 
@@ -57,7 +57,7 @@ class ByVLLM:
     async def render(self, prompt: Prompt) -> Raw:
         """Ask for the ids of the conversation and of each piece of text in the prefill."""
         refuse_pictures(prompt)
-        key = (prompt.messages, prompt.tools, prompt.thinking)
+        key = (prompt.messages, prompt.tools, prompt.thinking, prompt.extra)
         head = self._known.get(key)
         if head is None:
             body = self._dialect.conversation(prompt)
@@ -100,7 +100,7 @@ class ByLlamaCpp:
     async def render(self, prompt: Prompt) -> Raw:
         """Ask for the text of the conversation, once for each."""
         refuse_pictures(prompt)
-        key = (prompt.messages, prompt.tools, prompt.thinking)
+        key = (prompt.messages, prompt.tools, prompt.thinking, prompt.extra)
         head = self._known.get(key)
         if head is None:
             answer = await self._client.ask(self._path, self._dialect.conversation(prompt))

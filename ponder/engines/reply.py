@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from ponder.core.engine import Channel, Chunk, Logprob, StreamFinish, Think, Usage
 from ponder.core.errors import EngineError
 from ponder.core.problem import ToolCall
-from ponder.engines.http import Json, as_count, as_list, as_object, as_text
+from ponder.engines.delta import Delta, joined
+from ponder.engines.http import Json, as_count, as_object, as_text
 from ponder.text.think import Piece, ThinkSplitter
 
 _TOKENS_HELD = 3
 """A character takes at most four tokens; a server that sends more of them without text sends special tokens."""
+
+_MERGED = 16
+"""Events that are read as one at most: whoever counts tokens should not be surprised by too many at a time."""
 
 _FINISH: dict[str, StreamFinish] = {"length": "length", "max_tokens": "length", "tool_calls": "tool_calls"}
 _BROKEN = {
@@ -21,111 +24,6 @@ _BROKEN = {
     "abort": "gave up on the reply; try again",
     "error": "gave up on the reply; try again",
 }
-
-
-class Delta(NamedTuple):
-    """What one event says. `total` is the server's running count of generated tokens, where it gives one."""
-
-    text: str = ""
-    reasoning: str = ""
-    total: int | None = None
-    ids: tuple[int, ...] = ()
-    logprobs: tuple[Logprob, ...] = ()
-    tools: tuple[Json, ...] = ()
-    finish: str = ""
-    matched_stop: str | None = None
-    usage: Usage | None = None
-
-
-def read_chat(event: Json) -> Delta:
-    """Read an event of `/v1/chat/completions`."""
-    choice = _choice(event)
-    delta = as_object(choice.get("delta"))
-    return _common(event, choice)._replace(
-        text=as_text(delta.get("content")),
-        reasoning=_reasoning(delta),
-        tools=tuple(as_object(call) for call in as_list(delta.get("tool_calls"))),
-        logprobs=tuple(_chat_logprob(as_object(e)) for e in as_list(as_object(choice.get("logprobs")).get("content"))),
-    )
-
-
-def read_completion(event: Json) -> Delta:
-    """Read an event of `/v1/completions`."""
-    choice = _choice(event)
-    table = as_object(choice.get("logprobs"))
-    tokens, values = as_list(table.get("tokens")), as_list(table.get("token_logprobs"))
-    rivals = as_list(table.get("top_logprobs")) or [None] * len(tokens)
-    logprobs = tuple(
-        Logprob(as_text(token), _number(value), _ranked({k: _number(v) for k, v in as_object(top).items()}))
-        for token, value, top in zip(tokens, values, rivals, strict=False)
-    )
-    return _common(event, choice)._replace(text=as_text(choice.get("text")), logprobs=logprobs)
-
-
-def _common(event: Json, choice: Json) -> Delta:
-    """Read what both endpoints share: vLLM's token ids, llama.cpp's timings, and who says which stop it was."""
-    usage = _usage(event)
-    timings = as_object(event.get("timings"))
-    verbose = as_object(event.get("__verbose"))
-    total = as_count(timings.get("predicted_n"))
-    if total is None and usage is not None:
-        total = usage.generated
-    stop = choice.get("stop_reason") or choice.get("matched_stop") or verbose.get("stopping_word")
-    return Delta(
-        total=total,
-        ids=tuple(i for i in as_list(choice.get("token_ids")) if isinstance(i, int)),
-        finish=as_text(choice.get("finish_reason")),
-        matched_stop=stop if isinstance(stop, str) and stop else None,
-        usage=usage,
-    )
-
-
-def _choice(event: Json) -> Json:
-    choices = as_list(event.get("choices"))
-    return as_object(choices[0]) if choices else {}
-
-
-def _reasoning(delta: Json) -> str:
-    """Return the thinking under the first name that has any: some servers send the same text under two."""
-    for name in ("reasoning_content", "reasoning", "thinking"):
-        if text := as_text(delta.get(name)):
-            return text
-    details = (as_object(part) for part in as_list(delta.get("reasoning_details")))
-    return "".join(as_text(part.get("text")) or as_text(part.get("summary")) for part in details)
-
-
-def _usage(event: Json) -> Usage | None:
-    said = as_object(event.get("usage"))
-    timings = as_object(event.get("timings"))
-    if not said and not timings:
-        return None
-    cached = as_count(as_object(said.get("prompt_tokens_details")).get("cached_tokens"))
-    if cached is None:
-        cached = as_count(said.get("prompt_cache_hit_tokens"))
-    prompt = as_count(said.get("prompt_tokens"))
-    if timings:
-        cached = as_count(timings.get("cache_n"))
-        prompt = (as_count(timings.get("prompt_n")) or 0) + (cached or 0)
-    return Usage(
-        prompt,
-        as_count(said.get("completion_tokens")),
-        cached,
-        as_count(as_object(said.get("completion_tokens_details")).get("reasoning_tokens")),
-    )
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float("-inf")
-
-
-def _ranked(rivals: dict[str, float]) -> tuple[tuple[str, float], ...]:
-    return tuple(sorted(rivals.items(), key=lambda rival: -rival[1]))
-
-
-def _chat_logprob(entry: Json) -> Logprob:
-    top = (as_object(rival) for rival in as_list(entry.get("top_logprobs")))
-    rivals = tuple((as_text(rival.get("token")), _number(rival.get("logprob"))) for rival in top)
-    return Logprob(as_text(entry.get("token")), _number(entry.get("logprob")), rivals)
 
 
 @dataclass(slots=True)
@@ -159,6 +57,7 @@ class Reply:
     complete: bool = False
     parsed: bool = False
     _splitter: ThinkSplitter = field(init=False)
+    _firsts: tuple[str, ...] = ()
     _parts: list[_Part] = field(default_factory=list)
     _pieces: list[Piece] = field(default_factory=list)
     _tools: dict[int, list[str]] = field(default_factory=dict)
@@ -174,12 +73,40 @@ class Reply:
     _repeats: bool = False
 
     def __post_init__(self) -> None:
+        self._firsts = tuple(mark.strip()[0] for mark in (self.marks.open, self.marks.close) if mark.strip())
         opened = self.opened and not self.parsed
         self._splitter = ThinkSplitter(self.marks.open, self.marks.close, self.prefill, opened)
 
     def feed(self, event: Json) -> list[Chunk]:
         """Return the chunks that are known after one event."""
-        delta = self.read(event)
+        return self._feed(self.read(event))
+
+    def feed_all(self, events: Iterable[Json]) -> list[Chunk]:
+        """Return the chunks that are known after several events that came together."""
+        chunks: list[Chunk] = []
+        held: list[Delta] = []
+        for event in events:
+            delta = self.read(event)
+            joins = self._joins(delta)
+            if held and not (joins and bool(delta.text) == bool(held[0].text) and len(held) < _MERGED):
+                chunks += self._feed(joined(held))
+                held = []
+                joins = self._joins(delta)
+            if joins:
+                held.append(delta)
+            else:
+                chunks += self._feed(delta)
+        return chunks + self._feed(joined(held)) if held else chunks
+
+    def _joins(self, delta: Delta) -> bool:
+        """Say whether an event is text alone, far from any mark: joined, such events are counted as one by one."""
+        if delta.finish or delta.tools or delta.ids or delta.logprobs or delta.matched_stop or self._parts:
+            return False
+        if delta.reasoning:
+            return not delta.text
+        return bool(delta.text) and not any(mark in delta.text for mark in self._firsts)
+
+    def _feed(self, delta: Delta) -> list[Chunk]:
         tokens, exact = self._count(delta)
         self._matched = delta.matched_stop or self._matched
         if delta.usage is not None:
@@ -231,7 +158,7 @@ class Reply:
         elif delta.ids or delta.logprobs:
             tokens = len(delta.ids) or len(delta.logprobs)
         else:
-            tokens = int(bool(delta.text or delta.reasoning or delta.tools))
+            tokens = delta.events if delta.text or delta.reasoning or delta.tools else 0
             exact = not tokens
         if delta.usage is not None and not (delta.text or delta.reasoning or delta.tools or delta.ids) and self.finish:
             # The count at the end of a stream that gave none on the way: the last chunk bears it.

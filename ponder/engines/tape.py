@@ -199,9 +199,10 @@ def dump_chunk(chunk: Chunk) -> str:
     fields: list[object] = list(chunk)
     if chunk.hidden is not None:
         fields[5] = _dump_hidden(chunk.hidden)
+    fields[4] = [token if token.certainty is not None else token[:3] for token in chunk.logprobs]
     fields[7] = [(call.id, call.name, call.arguments) for call in chunk.tool_calls]
     plain: list[object] = [*_EMPTY]
-    plain[7] = []
+    plain[4] = plain[7] = []
     while len(fields) > 1 and fields[-1] == plain[len(fields) - 1]:
         fields.pop()
     return json.dumps(fields, separators=(",", ":"))
@@ -211,7 +212,9 @@ def load_chunk(row: list[object]) -> Chunk:
     """Return the chunk that `dump_chunk` wrote."""
     fields: list[Any] = [*row, *_EMPTY[len(row) :]]
     fields[3] = tuple(fields[3])
-    fields[4] = tuple(Logprob(token, p, tuple((rival, q) for rival, q in top)) for token, p, top in fields[4])
+    fields[4] = tuple(
+        Logprob(token, p, tuple((rival, q) for rival, q in top), *rest) for token, p, top, *rest in fields[4]
+    )
     fields[5] = None if fields[5] is None else _load_hidden(*fields[5])
     fields[7] = tuple(ToolCall(*call) for call in fields[7])
     fields[10] = None if fields[10] is None else Usage(*fields[10])

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from ponder.core.engine import Cap, Sampling, Think, call_key, sampling_fields
+from ponder.core.engine import Cap, Sampling, Think, call_key, prompt_fields, sampling_fields
 from ponder.core.errors import DataError
 from ponder.core.problem import Prompt
 
@@ -214,13 +214,14 @@ def nearest_difference(db: sqlite3.Connection, prompt: Prompt, sampling: Samplin
         if key == wanted:
             return "it was recorded less often than it is asked now"
         recorded: dict[str, object] = {**json.loads(context), **json.loads(_unpack(request))}
-        differing = [name for name in asked if recorded.get(name) != asked[name]]
-        rank = (len(differing), -sum(_common(str(recorded.get(name)), str(asked[name])) for name in differing))
+        differing = [name for name in {**recorded, **asked} if recorded.get(name) != asked.get(name)]
+        rank = (len(differing), -sum(_common(str(recorded.get(name)), str(asked.get(name))) for name in differing))
         if score is None or rank < score:
             best, score = recorded, rank
     if best is None:
         return "the tape holds no call at all"
-    found = [_difference(name, best.get(name), value) for name, value in asked.items() if best.get(name) != value]
+    names = (name for name in {**best, **asked} if best.get(name) != asked.get(name))
+    found = [_difference(name, best.get(name), asked.get(name)) for name in names]
     return "the nearest recording differs in " + "; ".join(found)
 
 
@@ -243,7 +244,7 @@ def _common(a: str, b: str) -> int:
 
 def flatten(prompt: Prompt, sampling: Sampling) -> dict[str, object]:
     """Return every field of a call by name, as it looks after a trip through JSON."""
-    value: Mapping[str, object] = json.loads(_dumps({**asdict(prompt), **sampling_fields(sampling)}))
+    value: Mapping[str, object] = json.loads(_dumps({**prompt_fields(prompt), **sampling_fields(sampling)}))
     return dict(value)
 
 

@@ -18,11 +18,12 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ponder.core.engine import Think
-from ponder.core.errors import DataError
+from ponder.core.errors import DataError, OptionError
 from ponder.core.problem import Message, Prompt, Text, Thinking
+from ponder.text.escape import USUAL
 
-MARKS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷"), ("<seed:think>", "</seed:think>"))
-"""How models mark their thinking: Qwen, DeepSeek and most others; Mistral; Kimi; Seed."""
+MARKS = USUAL
+"""How models mark their thinking: Qwen, DeepSeek and most others; Mistral; Kimi; Seed; Gemma; Harmony."""
 
 
 class ChatTemplate:
@@ -73,7 +74,7 @@ class ChatTemplate:
 
         The prefill is not part of it. Raises `DataError` where the template refuses the conversation.
         """
-        variables: dict[str, object] = {**self._variables, **template_options(prompt.thinking)}
+        variables: dict[str, object] = {**self._variables, **template_variables(prompt)}
         if prompt.tools:
             variables["tools"] = [json.loads(tool.spec) for tool in prompt.tools]
         try:
@@ -107,6 +108,25 @@ def template_options(thinking: Thinking | None) -> dict[str, object]:
     if thinking.mode == "effort":
         return {"reasoning_effort": thinking.label}
     return {"enable_thinking": thinking.mode != "off", "thinking": thinking.mode != "off"}
+
+
+def template_variables(prompt: Prompt) -> dict[str, object]:
+    """Return the client's own variables for the template, and over them those that ask for thinking or none."""
+    own = further_fields(prompt.extra).get("chat_template_kwargs")
+    return {**(own if isinstance(own, dict) else {}), **template_options(prompt.thinking)}
+
+
+def further_fields(extra: str) -> dict[str, object]:
+    """Return the fields that `Prompt.extra` spells. Raises `OptionError` unless it is the JSON text of an object."""
+    if not extra:
+        return {}
+    try:
+        fields = json.loads(extra)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise OptionError(f"the further fields of a request are no JSON object: {extra[:60]!r}; give one as text")
+    return fields
 
 
 def _message(message: Message) -> dict[str, object]:

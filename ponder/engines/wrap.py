@@ -43,6 +43,13 @@ class _Wrapper:
         return self._engine.think
 
 
+def innermost(engine: Engine) -> Engine:
+    """Return the engine that does the work, without the wrappers around it."""
+    while isinstance(engine, _Wrapper):
+        engine = engine._engine
+    return engine
+
+
 class Limit(_Wrapper):
     """Lets at most `n` calls be in flight; the others wait in the order in which they came.
 
@@ -112,7 +119,7 @@ class Retry(_Wrapper):
             yield await self._open(stack, prompt, sampling)
 
     async def _open(self, stack: AsyncExitStack, prompt: Prompt, sampling: Sampling) -> AsyncIterator[Chunk]:
-        jitter = random.Random(call_key(prompt, sampling))
+        jitter: random.Random | None = None
         for attempt in range(1, self._attempts + 1):
             try:
                 async with AsyncExitStack() as trial:
@@ -121,6 +128,8 @@ class Retry(_Wrapper):
                     stack.push_async_exit(trial.pop_all())
                     return _Rest(first, chunks)
             except EngineError as error:
+                # Only a failure pays for the key: most calls never fail.
+                jitter = jitter or random.Random(call_key(prompt, sampling))
                 wait = min(self._cap, self._base * 2 ** (attempt - 1)) * (0.5 + jitter.random() / 2)
                 wait = max(wait, error.retry_after or 0.0)
                 if not error.retry or attempt == self._attempts or wait > self._cap:

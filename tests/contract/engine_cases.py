@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from support.server import FakeServer
 
-from ponder.core.engine import Engine
+from ponder.core.engine import Cap, Engine
 from ponder.core.errors import DataError
-from ponder.engines.echo import Echo
+from ponder.engines.anthropic import AnthropicEngine
+from ponder.engines.echo import CAPS, Echo
 from ponder.engines.openai import OpenAIEngine
 from ponder.engines.tape import Recorder
 from ponder.engines.wrap import Cache, Limit, Retry
@@ -46,6 +47,13 @@ def counted(echo: Echo) -> Callable[[], Awaitable[int]]:
 @asynccontextmanager
 async def echo(folder: Path) -> AsyncIterator[Opened]:
     engine = Echo(says, delay=TICK)
+    yield Opened(engine, counted(engine))
+
+
+@asynccontextmanager
+async def able(folder: Path) -> AsyncIterator[Opened]:
+    """The scripted engine with certainties and hidden states, which it makes up."""
+    engine = Echo(says, delay=TICK, caps=CAPS | {Cap.FULL_LOGPROBS, Cap.HIDDEN})
     yield Opened(engine, counted(engine))
 
 
@@ -99,6 +107,20 @@ def openai(dialect: str) -> Opener:
             yield Opened(engine, generated)
 
     return opened
+
+
+@asynccontextmanager
+async def anthropic(folder: Path) -> AsyncIterator[Opened]:
+    reply = (
+        "<think>" + "fox and bear ran far away too " * 30 + "</think>" + "The end was good for all who saw it. " * 20
+    )
+    server = FakeServer("plain", reply, tick=TICK)
+    async with server, AnthropicEngine(server.url, "toy") as engine:
+
+        async def generated() -> int:
+            return server.generated
+
+        yield Opened(engine, generated, reply)
 
 
 @asynccontextmanager
@@ -160,6 +182,7 @@ async def torch(folder: Path) -> AsyncIterator[Opened]:
 
 ENGINES: Mapping[str, Opener] = {
     "echo": echo,
+    "echo with everything": able,
     "limit": limit,
     "retry": retry,
     "cache": cache,
@@ -167,6 +190,7 @@ ENGINES: Mapping[str, Opener] = {
     "plain": openai("plain"),
     "vllm": openai("vllm"),
     "llama.cpp server": openai("llama.cpp"),
+    "anthropic": anthropic,
     "llama": llama,
     "smollm2": smollm2,
     "torch": torch,

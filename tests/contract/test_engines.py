@@ -203,6 +203,20 @@ async def test_tokens_are_forced_or_refused_and_never_left_out(opened: Opened) -
     assert sum(chunk.tokens for chunk in chunks) == await settled(opened) - before <= 3
 
 
+async def test_certainty_is_reported_for_every_token_or_refused(opened: Opened) -> None:
+    before = await settled(opened)
+    sampling = Sampling(max_tokens=3, temperature=0, certainty=True)
+    if Cap.FULL_LOGPROBS not in opened.engine.caps:
+        with pytest.raises(Unsupported, match=r"whole vocabulary"):
+            await read(opened, sampling=sampling)
+        assert await settled(opened) == before
+        return
+    chunks = await read(opened, sampling=sampling)
+    tokens = [token for chunk in chunks for token in chunk.logprobs]
+    assert len(tokens) == sum(chunk.tokens for chunk in chunks)
+    assert all(token.certainty is not None and token.certainty >= 0 and token.top == () for token in tokens)
+
+
 async def test_an_engine_says_what_it_is(opened: Opened) -> None:
     assert opened.engine.name
     assert opened.engine.caps <= frozenset(Cap)

@@ -37,7 +37,7 @@ class Pair:
 CLASSES: dict[str, type[object]] = {"leaf": Leaf, "pair": Pair}
 
 
-def lookup(name: str) -> type[object]:
+def lookup(kind: str, name: str) -> type[object]:
     if name not in CLASSES:
         raise OptionError(f"there is no method {name!r}")
     return CLASSES[name]

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder.core.engine import Cap, Chunk, Sampling, SamplingArgs, Think, Usage, call_key, sampling_fields
+from ponder.core.engine import (
+    Cap,
+    Chunk,
+    Sampling,
+    SamplingArgs,
+    Think,
+    Usage,
+    call_key,
+    prompt_fields,
+    sampling_fields,
+)
 from ponder.core.errors import OptionError
 from ponder.core.problem import Message, Prompt, Thinking
 
@@ -48,11 +58,12 @@ def test_the_key_of_a_call_depends_on_every_part_of_it() -> None:
         call_key(replace(PROMPT, thinking=Thinking.off()), sampling),
         call_key(replace(PROMPT, prefill_ids=(1,)), sampling),
         call_key(replace(PROMPT, prefill_ids=("1",)), sampling),
+        call_key(replace(PROMPT, extra='{"user":"a"}'), sampling),
     ]
     changes: list[SamplingArgs] = [
         {"max_tokens": 7}, {"temperature": 0.5}, {"top_p": 0.5}, {"top_k": 3}, {"min_p": 0.1}, {"stop": ("x",)},
         {"seed": 2}, {"branch_seed": 2}, {"logprobs": 1}, {"logit_bias": ((1, 2.0),)}, {"hidden": (1,)},
-        {"adapters": (("a", 1.0),)}, {"force": (5,)},
+        {"adapters": (("a", 1.0),)}, {"force": (5,)}, {"certainty": True}, {"ban": ("x",)},
     ]  # fmt: skip
     assert {key for change in changes for key in change} == set(Sampling.__dataclass_fields__)
     keys = {call_key(PROMPT, sampling), *others, *(call_key(PROMPT, replace(sampling, **change)) for change in changes)}
@@ -64,6 +75,12 @@ def test_a_call_without_forced_tokens_keeps_the_key_it_had_before_there_were_any
     assert "force" not in sampling_fields(Sampling())
     assert sampling_fields(Sampling(force=(5,)))["force"] == (5,)
     assert call_key(PROMPT, Sampling(seed=1)) == "aaff3dafe9b67f8aa94c64ac27ecf12d"
+
+
+def test_a_call_without_further_fields_keeps_the_key_it_had_before_there_were_any() -> None:
+    assert "extra" not in prompt_fields(PROMPT)
+    assert prompt_fields(replace(PROMPT, extra="{}"))["extra"] == "{}"
+    assert call_key(replace(PROMPT, extra=""), Sampling(seed=1)) == "aaff3dafe9b67f8aa94c64ac27ecf12d"
 
 
 @given(st.text(), st.integers(0, 2**31 - 1))

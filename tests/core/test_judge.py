@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 
+from ponder.core.engine import Cap
 from ponder.core.judge import Item, Reference, Router, Score, Scorer, Task, Verdict, Verifier
 from ponder.core.problem import Problem, Prompt
 from ponder.core.run import Call, Run
@@ -15,6 +16,9 @@ class Shortest:
 
 
 class Coin:
+    def needs(self) -> Mapping[str, frozenset[Cap]]:
+        return {"cheap": frozenset()}
+
     async def rate(self, problem: Problem, run: Run) -> Mapping[str, float]:
         call = await run.on("cheap").generate(prompt_of(problem), role="route", max_tokens=2)
         return {"weak": float(call.tokens == 2), "strong": 1.0}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ponder.core.engine import Cap, Logprob
+from ponder.core.engine import Cap, Engine, Logprob
 from ponder.core.errors import Unsupported
 from ponder.core.method import Method, Solution, check, merge_needs
 from ponder.core.problem import Problem, ToolCall
@@ -72,6 +72,42 @@ def test_a_missing_capability_is_named_in_words() -> None:
         Unsupported, match=r"Probing needs an engine with HIDDEN \(gives hidden states\), and echo lacks"
     ):
         check(Probing(), {"main": Echo(), "strong": Echo()})
+
+
+@dataclass(frozen=True)
+class Choosy:
+    """Wants one of two things."""
+
+    cap: Cap = Cap.LOGPROBS
+
+    def needs(self) -> Mapping[str, frozenset[Cap]]:
+        return {"main": frozenset({self.cap})}
+
+    def refuse(self, engines: Mapping[str, Engine]) -> None:
+        if not engines["main"].caps & {Cap.PREFILL, Cap.THINKING}:
+            raise Unsupported("neither of the two")
+
+
+@dataclass(frozen=True)
+class Holding:
+    parts: tuple[Choosy, ...]
+    uses: bool = True
+
+    def needs(self) -> Mapping[str, frozenset[Cap]]:
+        return merge_needs(*(part.needs() for part in self.parts)) if self.uses else {"main": frozenset()}
+
+    async def solve(self, problem: Problem, run: Run) -> Solution:
+        return Solution("")
+
+
+def test_a_part_may_refuse_engines_that_have_neither_of_two_things() -> None:
+    neither = {"main": Echo(caps=frozenset({Cap.LOGPROBS}))}
+    with pytest.raises(Unsupported, match="neither of the two"):
+        check(Holding((Choosy(), Choosy())), neither)
+    check(Holding((Choosy(),), uses=False), neither)
+    check(Holding((Choosy(),)), {"main": Echo(caps=frozenset({Cap.LOGPROBS, Cap.THINKING}))})
+    with pytest.raises(Unsupported, match="HIDDEN"):  # what is missing in any case comes first
+        check(Holding((Choosy(), Choosy(Cap.HIDDEN))), neither)
 
 
 def test_an_engine_that_can_do_more_is_fine() -> None:

@@ -79,6 +79,13 @@ def test_of_keeps_tools_format_and_thinking() -> None:
     )
 
 
+def test_further_fields_of_a_request_come_with_every_prompt_of_it() -> None:
+    problem = Problem("p", (Message.of("user", "q"),), extra='{"user": "u"}')
+    prompt = Prompt.of(problem, "Be brief.", Thinking.off())
+    assert prompt.extra == (prompt + "So").extra == '{"user": "u"}'
+    assert Problem("p", ()).extra == Prompt(()).extra == ""
+
+
 def test_thinking_says_what_is_asked() -> None:
     assert [Thinking.off().mode, Thinking.on().mode] == ["off", "on"]
     assert Thinking.budget(64).tokens == 64

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ponder.core.engine import Cap, Chunk, Logprob, Sampling, Think, Usage
 from ponder.core.errors import EngineError, OptionError
 from ponder.core.problem import Problem, Prompt, ToolCall
-from ponder.core.run import Purse, Run, derive_seed
+from ponder.core.run import Call, Purse, Run, derive_seed
 from ponder.engines.echo import Echo, Fault, token_id, tokenize
 
 ASK = Prompt.of(Problem.of("What is 12 + 30?"))
@@ -411,3 +411,63 @@ async def test_answers_are_read_and_compared_as_the_task_says() -> None:
     task = Run(Echo(), extract=lambda text: text[-1:] or None, same=lambda a, b: a.lower() == b.lower())
     assert task.quiet(1).extract("xA") == "A"
     assert task.on("main").same("a", "A")
+
+
+@pytest.mark.parametrize(("moved", "think", "answer"), [(0, 2, 3), (2, 4, 1), (9, 5, 0)])
+async def test_answer_tokens_can_be_billed_as_thinking_and_the_sum_stays(moved: int, think: int, answer: int) -> None:
+    run = Run(Echo("<think></think>one two three"))
+    async with run.stream(ASK) as live:
+        async for _ in live:
+            pass
+        live.rebill(moved)
+    assert (live.call.think_tokens, live.call.answer_tokens) == (think, answer)
+    assert run.trace.tokens == 5
+
+
+async def test_every_call_is_told_as_it_ends() -> None:
+    told: list[Call] = []
+    run = Run(Echo("one two three"), on_call=told.append)
+    await run.generate(ASK)
+    async with run.quiet(1).stream(ASK, "probe") as live:
+        assert len(told) == 1
+        await anext(live)
+    assert told == run.trace.calls
+    assert [(call.role, call.finish) for call in told] == [("think", "stop"), ("probe", "left")]
+
+
+# The purse of a branch
+
+
+async def test_a_branch_is_paid_from_its_own_purse_and_the_runs() -> None:
+    run = Run(Echo(), budget=100)
+    purse = Purse(5)
+    branch = run.quiet(0, purse)
+    call = await branch.generate(ASK)
+    assert (call.tokens, call.finish, purse.spent) == (5, "budget", 5)
+    assert (run.budget, branch.budget, run.quiet(1).budget) == (95, 0, 95)
+    assert (await branch.quiet(7).generate(ASK)).finish == "budget", "what springs from it is paid by it"
+
+
+async def test_the_runs_budget_binds_a_branch_with_more_in_its_purse() -> None:
+    run = Run(Echo(), budget=4)
+    assert run.quiet(0, Purse(50)).budget == 4
+    assert (await run.quiet(0, Purse(50)).generate(ASK)).tokens == 4
+
+
+async def test_to_lower_a_purse_ends_a_call_in_flight() -> None:
+    purse = Purse()
+    run = Run(Echo())
+    async with run.quiet(0, purse).stream(ASK) as live:
+        async for _ in live:
+            if purse.spent == 3:
+                purse.total = 3
+    assert (live.call.tokens, live.call.finish) == (3, "budget")
+
+
+async def test_a_view_knows_the_calls_of_its_branch() -> None:
+    run = Run(Echo())
+    await run.quiet(0).generate(ASK)
+    await run.quiet(0).quiet(2).generate(ASK)
+    await run.quiet(1).generate(ASK)
+    assert [call.branch for call in run.quiet(0).calls] == [(0,), (0, 2)]
+    assert run.calls == run.trace.calls

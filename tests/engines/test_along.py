@@ -227,3 +227,9 @@ async def test_a_recorded_thought_takes_no_forced_tokens() -> None:
     with pytest.raises(Unsupported, match="along: a recorded thought takes no forced tokens"):
         async with Along([exact()]).stream(ASK, Sampling(force=(1,))) as chunks:
             [chunk async for chunk in chunks]
+
+
+async def test_a_recorded_thought_has_no_certainties() -> None:
+    with pytest.raises(Unsupported, match="no log-probabilities of the whole vocabulary"):
+        async with Along([exact()]).stream(ASK, Sampling(certainty=True)) as chunks:
+            [chunk async for chunk in chunks]

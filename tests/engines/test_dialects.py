@@ -123,9 +123,12 @@ def test_services_are_told_no_more_than_was_asked() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("sampling", [Sampling(hidden=(1,)), Sampling(adapters=(("a", 0.5),)), Sampling(force=(1,))])
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(hidden=(1,)), Sampling(adapters=(("a", 0.5),)), Sampling(force=(1,)), Sampling(certainty=True)],
+)
 def test_what_the_protocol_cannot_say_is_refused(name: str, sampling: Sampling) -> None:
-    with pytest.raises(Unsupported, match=r"hidden states|adapters|forced tokens"):
+    with pytest.raises(Unsupported, match=r"hidden states|adapters|forced tokens|the whole vocabulary"):
         dialect_named(name).chat("m", ASK, sampling)
 
 

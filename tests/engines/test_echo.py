@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder.core.engine import Cap, Chunk, Sampling, Think
+from ponder.core.engine import ALL_LAYERS, Cap, Chunk, Sampling, Think
 from ponder.core.errors import EngineError, Unsupported
 from ponder.core.problem import Image, Message, Prompt, Thinking, Tool
-from ponder.engines.echo import CAPS, Echo, Fault, noise, overthink, token_id, tokenize
+from ponder.engines.echo import CAPS, LAYERS, WIDTH, Echo, Fault, noise, overthink, token_id, tokenize
 from ponder.text.think import split
 
 ASK = Prompt((Message.of("user", "What is 12 + 30?"),))
@@ -195,6 +195,7 @@ async def test_a_stall_lasts_until_somebody_stops_waiting() -> None:
         (ASK, Sampling(logprobs=1), Cap.LOGPROBS),
         (ASK, Sampling(logit_bias=((1, 1.0),)), Cap.LOGIT_BIAS),
         (ASK, Sampling(hidden=(1,)), Cap.HIDDEN),
+        (ASK, Sampling(certainty=True), Cap.FULL_LOGPROBS),
         (ASK, Sampling(adapters=(("a", 1.0),)), Cap.ADAPTER),
     ],
 )
@@ -206,6 +207,25 @@ async def test_whoever_asks_for_more_than_the_engine_has_is_refused(
         await read(echo, prompt, sampling)
     assert (echo.calls, echo.generated, echo.open_streams) == (0, 0, 0)
     assert text(await read(Echo("42", caps=frozenset(Cap)), prompt, sampling)) == "42"
+
+
+async def test_made_up_certainties_and_states_depend_on_what_was_said_alone() -> None:
+    echo = Echo("one two three", caps=frozenset(Cap))
+    asked = Sampling(certainty=True, hidden=ALL_LAYERS, branch_seed=5)
+    whole = await read(echo, ASK, asked)
+    certain = [token.certainty for chunk in whole for token in chunk.logprobs]
+    assert len(set(certain)) == 3
+    assert all(token.top == () for chunk in whole for token in chunk.logprobs)
+    states = [chunk.hidden for chunk in whole if chunk.hidden is not None]
+    assert [state.shape for state in states] == [(1, LAYERS, WIDTH)] * 3
+    again = await read(echo, ASK, Sampling(hidden=(-1, 0), branch_seed=6))
+    for state, chunk in zip(states, again, strict=False):
+        assert chunk.hidden is not None
+        assert chunk.hidden.tolist() == [[state.tolist()[0][-1], state.tolist()[0][0]]]
+    other = await read(Echo("one zwei three", caps=frozenset(Cap)), ASK, asked)
+    seen = [chunk.hidden.tolist() for chunk in other if chunk.hidden is not None]
+    assert [state.tolist() for state in states[:2]] == seen[:2]
+    assert states[2].tolist() != seen[2]
 
 
 async def test_tokens_are_never_forced_whatever_it_is_told_to_offer() -> None:

@@ -16,7 +16,7 @@ from ponder.core.engine import Sampling
 from ponder.core.errors import EngineError, OptionError
 from ponder.core.problem import Message, Prompt
 from ponder.core.run import Run
-from ponder.engines.http import Timeouts, message_of, retry_after
+from ponder.engines.http import Timeouts
 from ponder.engines.openai import OpenAIEngine
 
 ASK = Prompt((Message.of("user", "2+2?"),))
@@ -228,27 +228,3 @@ async def test_a_failed_opening_leaves_nothing_open() -> None:
             await engine.__aenter__()
         await asyncio.sleep(0)
     assert engine._client._session is None
-
-
-@pytest.mark.parametrize(
-    ("raw", "said", "code"),
-    [
-        ('{"error": {"message": "m", "code": "c"}}', "m", "c"),
-        ('{"error": "m"}', "m", ""),
-        ('{"object": "error", "message": "m", "code": 400}', "m", ""),
-        ('{"detail": [{"loc": ["body"], "msg": "bad"}]}', '[{"loc": ["body"], "msg": "bad"}]', ""),
-        ("plain  words\n here", "plain words here", ""),
-        ("x" * 900, "x" * 199 + "…", ""),
-        ("", "", ""),
-        ("[1]", "", ""),
-    ],
-)
-def test_messages_of_errors_in_every_shape(raw: str, said: str, code: str) -> None:
-    assert message_of(raw.encode(), "application/json") == (said, code)
-
-
-def test_retry_after_that_is_nonsense() -> None:
-    assert retry_after({}) is None
-    assert retry_after({"Retry-After": "soon"}) is None
-    assert retry_after({"Retry-After": "-3"}) == 0.0
-    assert retry_after({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0

@@ -93,6 +93,16 @@ async def test_a_character_of_several_tokens_has_a_count_and_no_ids(smollm: Llam
 
 
 @pytest.mark.model
+async def test_white_space_between_the_signs_of_a_format_is_not_the_models_to_choose(smollm: LlamaEngine) -> None:
+    schema = {"type": "object", "properties": {"a": {"const": 1}, "b": {"const": 2}}, "required": ["a", "b"]}
+    asked = {"type": "json_schema", "json_schema": {"schema": schema | {"additionalProperties": False}}}
+    prompt = Prompt(ASK.messages, response_format=json.dumps(asked))
+    for seed in range(3):
+        chunks = await read(smollm, prompt, Sampling(max_tokens=60, temperature=2.0, seed=seed))
+        assert text_of(chunks) == '{"a": 1, "b": 2}'
+
+
+@pytest.mark.model
 async def test_an_end_mark_is_counted_and_a_stop_string_too(smollm: LlamaEngine) -> None:
     greedy = Sampling(max_tokens=40, temperature=0)
     prompt = Prompt.of(Problem.of("What is 2+3?"))

@@ -187,11 +187,12 @@ async def test_developers_tools_and_reasoning_reach_the_template(tiny: LlamaEngi
 async def test_response_formats() -> None:
     asked = '{"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "integer"}}}'
     of = [Prompt((), response_format=text) for text in (None, '{"type": "text"}', '{"type": "json_object"}', asked)]
+    compact = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
     assert [response_format(prompt) for prompt in of] == [
         {},
         {},
-        {"json_schema": {}},
-        {"json_schema": {"type": "integer"}},
+        {"json_schema": {"type": "object", **compact}},
+        {"json_schema": {"type": "integer", **compact}},
     ]
     for broken in ("{", '{"type": "json_schema"}', '{"type": "xml"}', "[]"):
         with pytest.raises(Unsupported, match="response format"):

@@ -163,7 +163,7 @@ def test_logprobs_stand_on_the_chunk_of_their_tokens_and_not_on_the_end() -> Non
     end["completion_probabilities"] = [{"token": "", "logprob": -0.3, "top_logprobs": []}]
     chunks = decode(first, end, last("eos", 2))
     assert [len(c.logprobs) for c in chunks] == [1, 0]
-    assert chunks[0].logprobs[0] == ("a", -0.1, (("a", -0.1), ("b", -2.5)))
+    assert chunks[0].logprobs[0] == ("a", -0.1, (("a", -0.1), ("b", -2.5)), None)
 
 
 def test_ids_of_the_slot_end_at_the_first_gap() -> None:
@@ -199,6 +199,8 @@ def test_good_values_pass_and_hidden_states_and_forced_tokens_do_not() -> None:
         check_sampling(Sampling(hidden=(1,)), (), 100)
     with pytest.raises(Unsupported, match="forced tokens"):
         check_sampling(Sampling(force=(1,)), (), 100)
+    with pytest.raises(Unsupported, match="the whole vocabulary"):
+        check_sampling(Sampling(certainty=True), (), 100)
 
 
 def test_half_a_character_is_named() -> None:

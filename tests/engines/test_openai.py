@@ -18,6 +18,7 @@ from ponder.core.errors import EngineError, Unsupported
 from ponder.core.problem import Image, Message, Problem, Prompt, Text, Thinking, Tool, ToolCall
 from ponder.core.run import Run
 from ponder.engines.openai import OpenAIEngine
+from ponder.steer.ask import Wish, ask
 
 DIALECTS = ("plain", "vllm", "llama.cpp")
 THOUGHT = "<think>two and two make four</think>The answer is four."
@@ -54,6 +55,15 @@ async def test_a_chat_is_split_counted_and_named(dialect: str) -> None:
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.generated == server.generated
     assert all(c.exact for c in chunks) == (dialect != "plain")
+
+
+@pytest.mark.parametrize(("dialect", "most"), [("plain", 8192), ("vllm", 4096), ("llama.cpp", 2048)])
+async def test_no_more_is_asked_for_than_the_context_holds(dialect: str, most: int) -> None:
+    async with opened(server := FakeServer(dialect, THOUGHT)) as engine:
+        assert text(await read(engine, ASK, Sampling(max_tokens=8192))) == THOUGHT
+        assert server.body["max_tokens"] == most
+        await read(engine, ASK, Sampling(max_tokens=100))
+        assert server.body["max_tokens"] == 100
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -323,6 +333,53 @@ async def test_thinking_off_means_that_no_thought_was_opened() -> None:
         chunks = await read(engine, Prompt(ASK.messages, thinking=Thinking.off()))
     assert server.body["chat_template_kwargs"]["enable_thinking"] is False
     assert text(chunks, "answer") == "The answer is four."
+
+
+UNCONFIGURED = {
+    "message": "thinking_token_budget is set but reasoning_config is not configured. Please set --reasoning-parser "
+    "and/or --reasoning-config to use thinking_token_budget.",
+    "type": "BadRequestError",
+    "param": None,
+    "code": 400,
+}
+"""What vLLM 0.32 sends as the first event of a stream, after a status of 200."""
+
+
+@pytest.mark.parametrize("marks", [Think("<think>", "</think>"), Think()])
+async def test_a_server_that_refuses_a_budget_is_not_told_one_again(marks: Think) -> None:
+    refused = Fault("error", body=json.dumps({"error": UNCONFIGURED}))
+    asked = Prompt(ASK.messages, thinking=Thinking.budget(4))
+    async with opened(server := FakeServer("vllm", THOUGHT, faults={0: refused}), think=marks) as engine:
+        with pytest.raises(Unsupported, match="reasoning_config is not configured"):
+            await read(engine, asked)
+        assert server.body["thinking_token_budget"] == 4
+        with pytest.raises(Unsupported, match="no word for a thinking budget of 4 tokens"):
+            await read(engine, asked)
+        assert server.generations == 1
+        # A model without marks on a server without a parser does not think.
+        assert (Cap.THINKING in engine.caps) == bool(marks)
+
+
+@pytest.mark.parametrize("body", [UNCONFIGURED, {"message": "thinking_token_budget must be whole", "code": 500}])
+async def test_only_a_refusal_of_the_budget_itself_counts(body: dict[str, object]) -> None:
+    failed = Fault("error", body=json.dumps({"error": body}))
+    asked = ASK if body is UNCONFIGURED else Prompt(ASK.messages, thinking=Thinking.budget(4))
+    async with opened(server := FakeServer("vllm", THOUGHT, faults={0: failed})) as engine:
+        with pytest.raises(EngineError, match="broke off"):
+            await read(engine, asked)
+        await read(engine, Prompt(ASK.messages, thinking=Thinking.budget(4)))
+        assert server.body["thinking_token_budget"] == 4
+
+
+async def test_a_refused_budget_is_kept_by_hand_within_the_same_question() -> None:
+    refused = Fault("error", body=json.dumps({"error": UNCONFIGURED}))
+    wish = Wish(Thinking.budget(4), 4)
+    for marks, way in ((Think("<think>", "</think>"), "prefill"), (Think(), "none")):
+        async with opened(server := FakeServer("vllm", THOUGHT, faults={0: refused}), think=marks) as engine:
+            run = Run(engine)
+            solution = await ask(Problem.of("2+2?"), run, wish)
+        # By hand the reply is written to the raw endpoint; without marks there is no thought to keep short.
+        assert ("prompt" in server.body, solution.evidence["enforced_by"]) == (bool(marks), way)
 
 
 async def test_an_empty_thought_that_the_server_took_away_leaves_the_answer_an_answer() -> None:

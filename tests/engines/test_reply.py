@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ponder.core.engine import Chunk, Logprob, Think, Usage
 from ponder.core.errors import EngineError
 from ponder.core.problem import ToolCall
+from ponder.engines.delta import read_chat, read_completion
 from ponder.engines.http import Json
-from ponder.engines.reply import Reply, read_chat, read_completion
+from ponder.engines.reply import Reply
 
 MARKS = Think("<think>", "</think>")
 STOP: Json = {"choices": [{"delta": {}, "finish_reason": "stop"}]}

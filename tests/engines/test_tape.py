@@ -112,7 +112,9 @@ CHUNKS = st.builds(
     st.sampled_from(["think", "answer"]),
     st.integers(0, 3),
     st.lists(st.integers(0, 2**31)).map(tuple),
-    st.lists(st.builds(Logprob, st.text(), st.floats(-50, 0), st.just((("x", -1.0),)))).map(tuple),
+    st.lists(
+        st.builds(Logprob, st.text(), st.floats(-50, 0), st.just((("x", -1.0),)), st.none() | st.floats(0, 9))
+    ).map(tuple),
     st.none(),
     st.integers(0, 2),
     st.lists(st.builds(ToolCall, st.text(), st.text(), st.text())).map(tuple),

@@ -81,6 +81,12 @@ def test_thinking_is_said_in_the_templates_words(thinking: Thinking | None, opti
         (CHATML + "{# </think> #}", Think("<think>", "</think>")),
         (CHATML + "{# </think> #}{{ '<think>\\n' }}", Think("<think>", "</think>", opened=True)),
         (CHATML + "{# [/THINK] #}", Think("[THINK]", "[/THINK]")),
+        (CHATML + "{{ '◁think▷' }}", Think("◁think▷", "◁/think▷", opened=True)),
+        (CHATML + "{# <|channel>thought\n<channel|> #}", Think("<|channel>thought", "<channel|>")),
+        (
+            CHATML + "{# <|channel|>analysis<|message|> #}",
+            Think("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+        ),
         (CHATML + "{{ '<think>\\n\\n</think>\\n\\n' }}", Think("<think>", "</think>")),
     ],
 )

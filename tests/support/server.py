@@ -160,6 +160,15 @@ class FakeServer:
         text = "".join(f"<|{m['role']}|>{m['content']}" for m in messages) + "<|assistant|>"
         return text + ("<think>\n" if self.opened else "")
 
+    def rest(self, said: str, reply: str) -> str:
+        """Return what is left of the reply behind what was said already."""
+        return reply.removeprefix(said)
+
+    def counted(self, writer: Writer) -> Json:
+        """Return the usage of a reply."""
+        prompt = len(tokenize(writer.prompt))
+        return {"prompt_tokens": prompt, "completion_tokens": writer.count, "total_tokens": prompt + writer.count}
+
     async def _generate(self, request: web.Request, path: str, body: Json) -> web.StreamResponse:
         fault = self.faults.get(self.generations)
         self.generations += 1
@@ -202,7 +211,7 @@ class FakeServer:
             return await self._fail(request, response, fault)
         for event in writer.finish():
             await send(response, event)
-        if path != "/completion":
+        if path not in ("/completion", "/v1/messages"):
             await response.write(b": the end\n\ndata: [DONE]\n\n")
         await response.write_eof()
         return response

@@ -54,7 +54,7 @@ class Writer:
         reply = self.server.reply
         if self.server.opened:
             said, reply = said.removeprefix("<think>\n"), reply.removeprefix("<think>").lstrip()
-        return reply.removeprefix(said)
+        return self.server.rest(said, reply)
 
     def begin(self) -> list[Json]:
         return []
@@ -85,8 +85,7 @@ class Writer:
         raise NotImplementedError
 
     def usage(self) -> Json:
-        prompt = len(tokenize(self.prompt))
-        return {"prompt_tokens": prompt, "completion_tokens": self.count, "total_tokens": prompt + self.count}
+        return self.server.counted(self)
 
     def choice(self, **fields: Any) -> Json:
         return {"id": "x", "choices": [{"index": 0, "finish_reason": None, **fields}]}
@@ -204,8 +203,57 @@ class NativeWriter(Writer):
         return [{**self.state(), **end}]
 
 
+class MessagesWriter(Writer):
+    """`/v1/messages`: thinking in a block of its own, without marks; counts at the beginning and at the end."""
+
+    def __init__(self, server: FakeServer, body: Json) -> None:
+        super().__init__(server, body)
+        self.stops = body.get("stop_sequences") or []
+        self.block = -1
+        self.kind = ""
+
+    def begin(self) -> list[Json]:
+        usage = {"input_tokens": len(tokenize(self.prompt)), "output_tokens": 1}
+        return [{"type": "message_start", "message": {"role": "assistant", "content": [], "usage": usage}}]
+
+    async def events(self, tokens: AsyncIterator[str]) -> AsyncIterator[Json]:
+        async for event in super().events(tokens):
+            text = event["text"]
+            if text in ("<think>", "</think>") or not text:
+                for change in self.turn("thinking" if text == "<think>" else ""):
+                    yield change
+                continue
+            for change in self.turn(self.kind or "text"):
+                yield change
+            delta = {"type": f"{self.kind}_delta", self.kind: text}
+            yield {"type": "content_block_delta", "index": self.block, "delta": delta}
+
+    def event(self, text: str, tokens: list[str]) -> Json:
+        return {"text": text}
+
+    def turn(self, kind: str) -> list[Json]:
+        """Close the block that is open, and open one of another kind."""
+        if kind == self.kind:
+            return []
+        changes: list[Json] = [{"type": "content_block_stop", "index": self.block}] if self.kind else []
+        self.kind = kind
+        if kind:
+            self.block += 1
+            changes.append(
+                {"type": "content_block_start", "index": self.block, "content_block": {"type": kind, kind: ""}}
+            )
+        return changes
+
+    def finish(self) -> list[Json]:
+        reason = "stop_sequence" if self.matched else {"stop": "end_turn", "length": "max_tokens"}[self.finished]
+        delta = {"stop_reason": reason, "stop_sequence": self.matched or None}
+        usage = {"output_tokens": self.count}
+        return [*self.turn(""), {"type": "message_delta", "delta": delta, "usage": usage}, {"type": "message_stop"}]
+
+
 ENDPOINTS: Mapping[str, type[Writer]] = {
     "/v1/chat/completions": ChatWriter,
     "/v1/completions": RawWriter,
     "/completion": NativeWriter,
+    "/v1/messages": MessagesWriter,
 }

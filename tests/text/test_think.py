@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ponder.text.escape import USUAL
 from ponder.text.think import Piece, ThinkSplitter, split
 
 OPEN, CLOSE = "<think>", "</think>"
@@ -127,6 +128,15 @@ def test_a_mark_is_known_the_moment_its_last_character_comes() -> None:
     assert not splitter.thinking
 
 
-def test_marks_of_other_models() -> None:
-    assert split("[THINK]a[/THINK]b", "[THINK]", "[/THINK]") == ("a", "b")
-    assert split("<|channel|>analysis<|message|>a<|end|>b", "<|channel|>analysis<|message|>", "<|end|>") == ("a", "b")
+@pytest.mark.parametrize(("open", "close"), USUAL)
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_marks_of_all_models_however_they_are_cut(open: str, close: str, size: int) -> None:
+    """DeepSeek, Mistral, Kimi, Seed, Gemma's channels and Harmony's; a template may have written the opening."""
+    for opened in (False, True):
+        splitter = ThinkSplitter(open, close, opened=opened)
+        text = f"{'' if opened else open}\na < b\n{close}\n\nso | b"
+        pieces = [piece for i in range(0, len(text), size) for piece in splitter.feed(text[i : i + size])]
+        said = {channel: "" for channel in ("think", "answer")}
+        for piece in (*pieces, *splitter.flush()):
+            said[piece.channel] += "" if piece.markup else piece.text
+        assert said == {"think": "a < b\n", "answer": "so | b"}

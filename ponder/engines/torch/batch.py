@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ from ponder.engines.torch.hidden import States, pack, resolve
 from ponder.engines.torch.load import Loaded
 from ponder.engines.torch.render import Renderer
 from ponder.engines.torch.reply import Reply
-from ponder.engines.torch.sampler import draw, logprob, noise, seed_of
+from ponder.engines.torch.sampler import certainty, draw, logprob, noise, seed_of
 from ponder.engines.torch.slab import Slab
 from ponder.engines.torch.tree import PrefixTree, Segment, shared
 
@@ -62,7 +62,7 @@ class Row:
     @property
     def scores(self) -> bool:
         """Whether forced tokens are still to be scored, so that the positions before them must be computed."""
-        return self.given < self.prompt and bool(self.sampling.logprobs or self.layers)
+        return self.given < self.prompt and bool(self.sampling.logprobs or self.sampling.certainty or self.layers)
 
     @property
     def wanted(self) -> list[int]:
@@ -76,10 +76,13 @@ class Row:
 
 
 class _Out(NamedTuple):
-    """What comes out of a pass: logits of shape (rows, positions, vocabulary), and states by layer."""
+    """What comes out of a pass: logits of shape (rows, positions, vocabulary), states by layer, and for each row that
+    asks for them the certainties by position.
+    """
 
     logits: torch.Tensor
     states: States
+    sure: Mapping[int, Sequence[float]]
 
 
 class Batch:
@@ -100,6 +103,8 @@ class Batch:
 
     def add(self, prompt: Prompt, sampling: Sampling) -> Row:
         """Take a stream in. Raises `PonderError` for a prompt that this model cannot read."""
+        if sampling.ban:
+            sampling = replace(sampling, logit_bias=sampling.logit_bias + self._renderer.banned(sampling.ban), ban=())
         rendered = self._renderer.render(prompt)
         if not rendered.ids:
             raise OptionError(f"{self._name}: the prompt is empty; ask something")
@@ -107,7 +112,8 @@ class Batch:
         if len(ids) + (sampling.max_tokens > 0) > self._loaded.context:
             raise EngineError(
                 f"{self._name}: the prompt takes {len(ids)} tokens of a context of {self._loaded.context}, so "
-                "none is left for a reply; shorten it"
+                "none is left for a reply; shorten it",
+                status=400,
             )
         if not all(0 <= token < self._loaded.words for token in ids):
             raise OptionError(f"{self._name}: the prefill holds an id that the model does not know; take its own ids")
@@ -210,9 +216,10 @@ class Batch:
         self, row: Row, token: int, out: _Out, index: int, position: int
     ) -> tuple[Logprob | None, memoryview | None]:
         """Return what is asked about a token: its log-probability, and the states that its logits came from."""
-        rivals = row.sampling.logprobs
-        logits = out.logits[index, position]
-        probability = logprob(logits, token, rivals, self._renderer.spell) if rivals else None
+        rivals, sure = row.sampling.logprobs, out.sure[index][position] if index in out.sure else None
+        probability = None
+        if rivals or sure is not None:
+            probability = logprob(out.logits[index, position], token, rivals, self._renderer.spell, sure)
         return probability, pack(out.states, row.layers, index, position)
 
     def _take(self, row: Row, token: int, out: _Out, index: int) -> list[Chunk]:
@@ -312,7 +319,16 @@ class Batch:
         )
         self.positions += sum(news)
         states = {layer: out.hidden_states[layer][:, -kept:] for layer in layers}
-        return _Out(out.logits[:, -kept:].float(), states)
+        logits = out.logits[:, -kept:].float()
+        return _Out(logits, states, self._sure(rows, logits))
+
+    def _sure(self, rows: Sequence[Row], logits: torch.Tensor) -> Mapping[int, Sequence[float]]:
+        """Return the certainties of the rows that ask for them, at all positions, by one sum over the vocabulary."""
+        asked = [index for index, row in enumerate(rows) if row.sampling.certainty]
+        if not asked:
+            return {}
+        found = certainty(logits[asked] if len(asked) < len(rows) else logits, self._loaded.spelled)
+        return dict(zip(asked, found.tolist(), strict=True))
 
 
 def _length(segments: Sequence[Segment]) -> int:

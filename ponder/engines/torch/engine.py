@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ponder.core.engine import Cap, Chunk, Sampling, Think
+from ponder.core.engine import ALL_LAYERS, Cap, Chunk, Sampling, Think
 from ponder.core.errors import EngineError, OptionError
 from ponder.core.problem import Prompt
 
@@ -24,7 +24,8 @@ _CAPS = frozenset({Cap.PREFILL, Cap.TOKEN_IDS, Cap.LOGPROBS, Cap.FULL_LOGPROBS, 
 
 
 class TorchEngine:
-    """One transformers folder: `async with TorchEngine(path) as engine`. At most `slots` streams run; more wait.
+    """One transformers folder: `async with TorchEngine(path) as engine`. At most `slots` streams run; more wait,
+    unless all of those rest because nobody reads on.
 
     `dtype` is `auto`, `float32`, `bfloat16` or `float16`. `kept` bounds the tokens whose keys and values are kept for
     later prompts that begin alike. `think` overrides the marks that the chat template tells. `adapters` are (name,
@@ -169,7 +170,7 @@ def _check(s: Sampling, words: int, layers: int, adapters: tuple[str, ...]) -> N
     need(len(forbidden) < words, "logit_bias", f"-inf for {len(forbidden)} tokens", "such that one token is left")
     for token in s.force:
         need(0 <= token < words, "force", token, f"in 0 to {words - 1}")
-    for layer in s.hidden:
+    for layer in () if s.hidden == ALL_LAYERS else s.hidden:
         need(-layers - 1 <= layer <= layers, "hidden", layer, f"in 0 (embeddings) to {layers} (after the final norm)")
     for name, scale in s.adapters:
         need(name in adapters, "adapter", name, f"one of {', '.join(adapters) or 'none: no adapter is loaded'}")

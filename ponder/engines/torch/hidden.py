@@ -5,17 +5,21 @@ State 0 is what enters the first block, state n what leaves block n, and the las
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
+
+from ponder.core.engine import ALL_LAYERS
 
 States = Mapping[int, torch.Tensor]
 """The states of a forward pass by layer, each of shape (rows, positions, hidden size)."""
 
 
-def resolve(asked: Iterable[int], layers: int) -> tuple[int, ...]:
+def resolve(asked: Sequence[int], layers: int) -> tuple[int, ...]:
     """Return the numbers of the states that are asked for, counted from 0, in a model of so many layers."""
+    if tuple(asked) == ALL_LAYERS:
+        return tuple(range(layers + 1))
     return tuple(number % (layers + 1) for number in asked)
 
 

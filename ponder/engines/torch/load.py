@@ -33,7 +33,8 @@ _WIDE = 256
 class Loaded:
     """A model ready to run.
 
-    `ends` are the ids that end a reply, `words` how many logits there are, `context` the longest sequence.
+    `ends` are the ids that end a reply, `words` how many logits there are, `spelled` how many of them belong to tokens:
+    the others only fill the matrix up. `context` is the longest sequence.
     """
 
     model: PreTrainedModel
@@ -41,6 +42,7 @@ class Loaded:
     vocabulary: Vocabulary
     ends: frozenset[int]
     words: int
+    spelled: int
     layers: int
     context: int
     device: torch.device
@@ -71,7 +73,8 @@ def load(path: Path, dtype: str) -> Loaded:
         )
     ends = _ends(model.generation_config.eos_token_id) | _ends(tokenizer.eos_token_id)
     words = int(model.get_output_embeddings().weight.shape[0])
-    return Loaded(model.to(device).eval(), tokenizer, vocabulary, ends, words, layers, context, device)
+    spelled = min(words, len(tokenizer))
+    return Loaded(model.to(device).eval(), tokenizer, vocabulary, ends, words, spelled, layers, context, device)
 
 
 def _check_folder(path: Path) -> None:

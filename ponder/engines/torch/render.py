@@ -7,6 +7,7 @@ template, and ids that only spell its letters take its place.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import Protocol
 from ponder.core.engine import Think
 from ponder.core.errors import DataError, OptionError, Unsupported
 from ponder.core.problem import Image, Message, Prompt, Text
+from ponder.engines.begun import MORE, before_more
 from ponder.engines.template import MARKS, ChatTemplate, ends_open
 
 _PLACEHOLDER = "\ue000{}\ue001"
@@ -80,6 +82,7 @@ class Renderer:
             if text.strip() and (entry[1] or text in vocabulary.template)
         }
         self._spelled: dict[int, str] = {}
+        self._words: dict[str, int | None] = {}
         self._any = _finder(control)
         self._no_marks = _finder(text for text in control if text not in marks)
         self.silent = frozenset(id for text, (id, special) in control.items() if special and text not in marks)
@@ -158,6 +161,15 @@ class Renderer:
         parts = (Text(safe(message.text, finder)),)
         return replace(message, role=role, parts=parts, tool_calls=calls, reasoning=reasoning)
 
+    def banned(self, texts: Iterable[str]) -> tuple[tuple[int, float], ...]:
+        """Return a bias that forbids the texts which are one token each. Call it where prompts are rendered."""
+        for text in texts:
+            if text not in self._words:
+                ids = self._encode(text)
+                self._words[text] = ids[0] if len(ids) == 1 else None
+        found = {token for text in texts if (token := self._words[text]) is not None}
+        return tuple((token, -math.inf) for token in sorted(found))
+
     def _encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=False) if text else []
 
@@ -165,8 +177,12 @@ class Renderer:
         """Encode text that a method wrote: think marks are marks in it, whatever else looks like one is text."""
         _check_text(text, "the prefill")
         ids: list[int] = []
-        for number, piece in enumerate(self._no_marks.split(text)):
-            ids += self._letters(piece) if number % 2 else self._encode(piece)
+        pieces = self._no_marks.split(text)
+        for number, piece in enumerate(pieces):
+            if number == len(pieces) - 1 and piece.endswith("\n"):
+                ids += before_more(self._encode(piece + MORE), self._encode(MORE)) or self._encode(piece)
+            else:
+                ids += self._letters(piece) if number % 2 else self._encode(piece)
         return ids
 
     def _letters(self, control: str) -> list[int]:

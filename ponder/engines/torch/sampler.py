@@ -6,11 +6,16 @@ Each token takes one uniform number and inverts the cumulative distribution in t
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 
 from ponder.core.engine import Logprob, Sampling
+
+FLOOR = -100.0
+"""The least log-probability that counts in a certainty. No float32 holds so small a probability, and the minus infinity
+of a token that the model itself rules out would make the mean infinite."""
 
 
 def noise(seed: int, position: int) -> float:
@@ -75,13 +80,27 @@ def _filtered(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return logits
 
 
-def logprob(logits: torch.Tensor, token: int, rivals: int, spell: Callable[[int], str]) -> Logprob:
+def certainty(logits: torch.Tensor, spelled: int) -> torch.Tensor:
+    """Return how far each distribution is from the uniform one: KL(U || p), the mean of -ln(V p) (2502.18581).
+
+    `logits` is (..., vocabulary) in float32; what comes lacks the last dimension. V is `spelled`: rows that only fill
+    the vocabulary up are left out of U and of p. The figures are the model's own: temperature 1, before bias and
+    filters. Log-probabilities below `FLOOR` count as `FLOOR`.
+    """
+    words = logits[..., :spelled]
+    every = words - words.logsumexp(dim=-1, keepdim=True)
+    return -every.clamp(min=FLOOR).mean(dim=-1) - math.log(words.shape[-1])
+
+
+def logprob(
+    logits: torch.Tensor, token: int, rivals: int, spell: Callable[[int], str], sure: float | None = None
+) -> Logprob:
     """Return the log-probability of `token` and of the `rivals` likeliest ones, most likely first.
 
     `logits` is one row, (vocabulary,). The figures are the model's own: temperature 1, before bias and filters. With
-    `rivals` at the vocabulary's size the distribution is whole.
+    `rivals` at the vocabulary's size the distribution is whole. `sure` is the certainty, where it is asked for.
     """
     every = torch.log_softmax(logits.float(), dim=-1)
     top = every.topk(min(rivals, every.shape[-1]))
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
-    return Logprob(spell(token), float(every[token]), tuple((spell(index), value) for index, value in pairs))
+    return Logprob(spell(token), float(every[token]), tuple((spell(index), value) for index, value in pairs), sure)

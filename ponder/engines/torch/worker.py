@@ -167,13 +167,22 @@ class Worker:
             return not self._closed
 
     def _has_work(self) -> bool:
-        if self._closed or (self._inbox and len(self._jobs) < self._options.slots):
+        if self._closed or (self._inbox and (len(self._jobs) < self._options.slots or self._stuck)):
             return True
         if any(job.left or row.reading for row, job in self._jobs.items()):
             return True
         wanted = [job.wanted for job in self._jobs.values()]
         # Those who have not read yet may only not have had their turn: all of them in one step cost hardly more.
         return any(wanted) and (all(wanted) or not self._unsettled)
+
+    @property
+    def _stuck(self) -> bool:
+        """Whether every stream that has a slot waits for its reader, while others wait for a slot.
+
+        Readers may wait for one another: a method that reads streams side by side would wait for ever for the one that
+        has no slot. So a stream that rests keeps no other one out.
+        """
+        return not (self._unsettled or any(job.wanted or row.reading for row, job in self._jobs.items()))
 
     def _step(self, batch: Batch) -> None:
         """Let go who has left, take in who waits, read a piece of some prompts, decode one token of each stream."""
@@ -197,9 +206,9 @@ class Worker:
         return [row for row in self._jobs if row.reading]
 
     def _admit(self, batch: Batch) -> None:
-        while len(self._jobs) < self._options.slots:
+        while True:
             with self._lock:
-                if not self._inbox:
+                if not self._inbox or not (len(self._jobs) < self._options.slots or self._stuck):
                     return
                 job = self._inbox.popleft()
             if job.left:

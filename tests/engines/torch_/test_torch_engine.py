@@ -6,6 +6,7 @@ import asyncio
 import math
 import sys
 import threading
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from tiny_llama import ask, go_on, ids_of, read, save_model, save_tokenizer, text_of, tokens_of
 
-from ponder.core.engine import Cap, Sampling, Think
+from ponder.core.engine import Cap, Chunk, Sampling, Think
 from ponder.core.errors import DataError, EngineError, OptionError, Unsupported
 from ponder.core.problem import Image, Message, Problem, Prompt, Thinking, Tool
 from ponder.core.run import Run
@@ -233,6 +234,21 @@ async def test_a_cancelled_stream_leaves_its_neighbours_alone(engine: TorchEngin
     assert ids_of(await neighbour) == ids_of(alone)
     with pytest.raises(asyncio.CancelledError):
         await victim
+
+
+async def test_streams_that_are_read_side_by_side_need_no_slot_each(folder: Path) -> None:
+    """Whoever reads five streams a token at a time waits for all of them: those that rest make room for the others."""
+    async with TorchEngine(folder, dtype="float32", threads=1, slots=2) as engine, AsyncExitStack() as stack:
+        calls = [Sampling(max_tokens=9, temperature=1.5, seed=seed, logit_bias=((1, -1e9),)) for seed in range(5)]
+        streams = [await stack.enter_async_context(engine.stream(ask("side"), call)) for call in calls]
+        sides: list[list[Chunk]] = [[] for _ in streams]
+        for _ in range(4):
+            for stream, side in zip(streams, sides, strict=True):
+                side.append(await anext(stream))
+        alone = [await read(engine, ask("side"), replace(call, max_tokens=9)) for call in calls]
+        for stream, side in zip(streams, sides, strict=True):
+            side.extend([chunk async for chunk in stream])
+    assert [ids_of(side) for side in sides] == [ids_of(one) for one in alone]
 
 
 async def test_more_streams_than_slots_wait_their_turn(folder: Path) -> None:

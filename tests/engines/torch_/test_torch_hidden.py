@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_llama import ask, go_on, ids_of, read
 
-from ponder.core.engine import Cap, Chunk, Sampling
+from ponder.core.engine import ALL_LAYERS, Cap, Chunk, Sampling
 from ponder.core.run import Run
 
 torch = pytest.importorskip("torch")
@@ -51,6 +51,7 @@ def close(found: torch.Tensor, own: torch.Tensor) -> bool:
 def test_numbers_count_from_either_end() -> None:
     assert resolve((0, 2, -1, -3, 1), 2) == (0, 2, 2, 0, 1)
     assert resolve((), 2) == ()
+    assert resolve(ALL_LAYERS, 2) == (0, 1, 2)
 
 
 def test_states_become_bytes_in_the_order_that_was_asked_for() -> None:
@@ -78,6 +79,11 @@ async def test_they_equal_the_models_own(folder: Path, engine: TorchEngine) -> N
     found = states_of(chunks)
     assert found.shape == (9, 3, 64)
     assert close(found, own_states(folder, "12 + 30", ids_of(chunks)))
+
+
+async def test_all_layers_can_be_asked_for_without_knowing_how_many_there_are(engine: TorchEngine) -> None:
+    chunks = await read(engine, ask("12 + 30"), GREEDY)
+    assert states_of(await read(engine, ask("12 + 30"), replace(GREEDY, hidden=ALL_LAYERS))).equal(states_of(chunks))
 
 
 async def test_the_last_state_gives_the_logits_that_drew_the_token(folder: Path, engine: TorchEngine) -> None:

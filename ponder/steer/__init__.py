@@ -1,0 +1,1 @@
+"""Replies that are steered while they are written: watched, closed, continued, and kept clean of thinking."""

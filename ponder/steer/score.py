@@ -1,0 +1,83 @@
+"""Scores of samples, checked: one number for each, never NaN, and an error that names the scorer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from ponder.core.errors import EngineError, PonderError
+from ponder.core.judge import Score, Scorer
+from ponder.core.problem import Problem
+from ponder.core.run import Run
+from ponder.steer.draw import Draw
+
+Steps = Literal["value", "min", "prod", "last", "mean"]
+"""What a reply's score is: the scorer's own value, or one made of the scores of its steps."""
+
+
+GRACE = 0.2
+"""Seconds that a scorer has after the deadline, in which no model answers any more: samples that have ended by then
+are told apart without one, where that is quick.
+"""
+
+
+def whole_score(score: Score, steps: Steps) -> float:
+    """Return one number for a reply. A score without steps counts with its value, whatever is asked."""
+    if steps == "value" or not score.steps:
+        return score.value
+    if any(math.isnan(step) for step in score.steps):
+        return math.nan
+    if steps == "min":
+        return min(score.steps)
+    if steps == "prod":
+        return math.prod(score.steps)
+    return score.steps[-1] if steps == "last" else math.fsum(score.steps) / len(score.steps)
+
+
+async def scored(
+    scorer: Scorer, problem: Problem, samples: Sequence[Draw], run: Run, steps: Steps
+) -> list[float] | None:
+    """Return the score of each sample; None where the run's deadline passes first.
+
+    `run` is the view that the scorer makes calls of its own in. Raises `PonderError` if the scorer fails.
+    """
+    name = type(scorer).__name__
+    _readable(scorer, samples)
+    limit = asyncio.timeout(None if run.deadline is None else max(GRACE, run.deadline - time.monotonic()))
+    try:
+        async with limit:
+            found = await scorer.score(problem, [sample.call for sample in samples], run)
+    except PonderError:
+        raise
+    except Exception as error:
+        if limit.expired():
+            return None
+        raise PonderError(f"the scorer {name} failed ({type(error).__name__}: {error}); choose another one") from error
+    if len(found) != len(samples):
+        raise PonderError(
+            f"the scorer {name} gave {len(found)} scores for {len(samples)} replies; it must give each one"
+        )
+    values = [whole_score(score, steps) for score in found]
+    for sample, value in zip(samples, values, strict=True):
+        if math.isnan(value):
+            raise PonderError(f"the scorer {name} gave NaN for sample {sample.index + 1}; a score must be a number")
+    return values
+
+
+def _readable(scorer: Scorer, samples: Sequence[Draw]) -> None:
+    """Raise `EngineError` where the scorer reads log-probabilities or certainties and the engine sent none."""
+    asks = scorer.asks()
+    for sample in samples:
+        call, missing = sample.call, ""
+        if asks.get("logprobs") and not call.logprobs:
+            missing = "log-probabilities"
+        elif asks.get("certainty") and all(token.certainty is None for token in call.logprobs):
+            missing = "certainties"
+        if missing and call.tokens:
+            raise EngineError(
+                f"{call.engine}: the replies came without {missing}, which {type(scorer).__name__} scores by; "
+                f"choose another scorer"
+            )

@@ -16,13 +16,43 @@ from typing import cast
 from ponder.core.config import Value, from_config, to_config
 from ponder.core.errors import DataError, OptionError, nearest
 from ponder.core.method import Method
+from ponder.routers import ROUTERS, find_router
+from ponder.scorers import SCORERS, find_scorer
 
 METHODS: dict[str, str] = {
     "sample": "ponder.methods.vote.sample:Sample",
     "no_thinking": "ponder.methods.prompt.no_thinking:NoThinking",
     "concise_cot": "ponder.methods.prompt.concise_cot:ConciseCoT",
     "chain_of_draft": "ponder.methods.prompt.chain_of_draft:ChainOfDraft",
+    "style": "ponder.methods.prompt.style:Style",
+    "token_budget": "ponder.methods.prompt.token_budget:TokenBudget",
+    "think_for": "ponder.methods.prompt.think_for:ThinkFor",
     "self_consistency": "ponder.methods.vote.self_consistency:SelfConsistency",
+    "best_of_n": "ponder.methods.vote.best_of_n:BestOfN",
+    "weighted_vote": "ponder.methods.vote.weighted_vote:WeightedVote",
+    "early_stopping_self_consistency": (
+        "ponder.methods.vote.early_stopping_self_consistency:EarlyStoppingSelfConsistency"
+    ),
+    "adaptive_consistency": "ponder.methods.vote.adaptive_consistency:AdaptiveConsistency",
+    "length_filtered_vote": "ponder.methods.vote.length_filtered_vote:LengthFilteredVote",
+    "self_certainty": "ponder.methods.vote.self_certainty:SelfCertainty",
+    "st_bon": "ponder.methods.vote.st_bon:StBoN",
+    "thinking_mode": "ponder.methods.stop.thinking_mode:ThinkingMode",
+    "budget_forcing": "ponder.methods.stop.budget_forcing:BudgetForcing",
+    "loop_stop": "ponder.methods.stop.loop_stop:LoopStop",
+    "dynasor": "ponder.methods.stop.dynasor:Dynasor",
+    "deer": "ponder.methods.stop.deer:Deer",
+    "answer_convergence": "ponder.methods.stop.answer_convergence:AnswerConvergence",
+    "no_wait": "ponder.methods.stop.no_wait:NoWait",
+    "infty_think": "ponder.methods.stop.infty_think:InftyThink",
+    "constant_cut": "ponder.methods.stop.constant_cut:ConstantCut",
+    "auto": "ponder.methods.route.auto:Auto",
+    "cascade": "ponder.methods.route.cascade:Cascade",
+    "confident_or_seek_stronger": ("ponder.methods.route.confident_or_seek_stronger:ConfidentOrSeekStronger"),
+    "self_ref": "ponder.methods.route.self_ref:SelfRef",
+    "thinking_route": "ponder.methods.route.thinking_route:ThinkingRoute",
+    "sketch_of_thought": "ponder.methods.route.sketch_of_thought:SketchOfThought",
+    "routellm": "ponder.methods.route.routellm:RouteLLM",
 }
 """Name to class. A new method is one file and one line here."""
 
@@ -52,6 +82,9 @@ class Catalogue:
     def name_of(self, cls: type[object]) -> str:
         """Return the name under which a class is listed."""
         path = f"{cls.__module__}:{cls.__qualname__}"
+        for name, listed in (*SCORERS.items(), *ROUTERS.items()):
+            if listed == path:
+                return name
         for name, source in self.sources.items():
             if source is cls or source == path:
                 return name
@@ -67,11 +100,16 @@ class Catalogue:
 
     def from_config(self, config: Mapping[str, Value]) -> Method:
         """Build a method, and those inside it, from its TOML table."""
-        return cast(Method, from_config(config, self.find))
+        return cast(Method, from_config(config, self._lookup))
 
     def to_config(self, method: Method) -> dict[str, Value]:
         """Return the TOML table from which `from_config` builds an equal method."""
         return to_config(method, self.name_of)
+
+    def _lookup(self, kind: str, name: str) -> type[object]:
+        if kind == "scorer":
+            return find_scorer(name)
+        return find_router(name) if kind == "router" else self.find(name)
 
 
 def catalogue(plugins: tuple[Path, ...] = ()) -> Catalogue:

@@ -13,7 +13,7 @@ import pytest
 import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from method_cases import CASES, VARIANTS, Jittery
+from method_cases import CASES, VARIANTS, Jittery, Scripted
 
 from ponder.core.engine import Cap, Sampling, Think
 from ponder.core.errors import EngineError, PonderError, Unsupported
@@ -22,6 +22,8 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.engines.echo import Echo, Fault
 from ponder.methods import METHODS, catalogue
+from ponder.routers import ROUTERS, find_router
+from ponder.scorers import SCORERS, find_scorer
 from ponder.text.answers import number
 
 QUESTION = Problem.of(
@@ -40,10 +42,14 @@ def method(request: pytest.FixtureRequest) -> Method:
 
 async def solve(method: Method, engine: Echo | Jittery, **options: Any) -> tuple[Solution, Run]:
     """Let a method answer the question on every engine that it names."""
-    names = method.needs() or {"main": frozenset()}
-    run = Run({name: engine for name in names}, extract=number, **options)
-    check(method, {name: engine for name in names})
+    check(method, engines(method, engine))
+    run = Run(engines(method, engine), extract=number, **options)
     return await method.solve(QUESTION, run), run
+
+
+def engines(method: Method, engine: Echo | Jittery) -> dict[str, Echo | Jittery]:
+    """Return the engine under every name that a method has for one."""
+    return {name: engine for name in method.needs()}
 
 
 # A value
@@ -81,7 +87,8 @@ def test_a_method_survives_the_way_to_toml_and_back(method: Method) -> None:
 
 
 def test_the_repr_of_a_method_is_the_method(method: Method) -> None:
-    names = {cls.__name__: cls for cls in map(catalogue().find, METHODS)}
+    parts = [*map(catalogue().find, METHODS), *map(find_scorer, SCORERS), *map(find_router, ROUTERS)]
+    names = {cls.__name__: cls for cls in parts}
     assert eval(repr(method), names) == method
 
 
@@ -94,20 +101,21 @@ def test_the_repr_of_a_method_is_the_method(method: Method) -> None:
 async def test_the_same_seed_gives_the_same_solution_under_any_interleaving(
     label: str, seed: int, delays: list[int]
 ) -> None:
-    solutions = [(await solve(CASES[label], Jittery(Echo(), delay), seed=seed))[0] for delay in delays]
+    solutions = [(await solve(CASES[label], Jittery(Scripted(), delay), seed=seed))[0] for delay in delays]
     assert solutions[0] == solutions[1]
 
 
 async def test_different_seeds_give_different_samples(method: Method) -> None:
-    solutions = [(await solve(method, Echo(), seed=seed))[0] for seed in range(12)]
-    assert len({solution.answer for solution in solutions}) > 1
+    solutions = [(await solve(method, Scripted(), seed=seed))[0] for seed in range(12)]
+    # Votes may agree on the answer whatever the seed, and choose another sample that states it.
+    assert len({(solution.thinking, solution.answer) for solution in solutions}) > 1
 
 
 @pytest.mark.parametrize("label", sorted(CASES))
 @many
 @given(seed=seeds, budget=st.none() | st.integers(0, 120), limit=st.integers(0, 60))
 async def test_what_is_shown_is_a_prefix_of_the_solution(label: str, seed: int, budget: int | None, limit: int) -> None:
-    engine = Jittery(Echo(), seed)
+    engine = Jittery(Scripted(), seed)
     solution, run = await solve(CASES[label], engine, seed=seed, budget=budget, sampling=Sampling(max_tokens=limit))
     shown = {channel: "".join(text for c, text in run.trace.shown if c == channel) for channel in ("think", "answer")}
     assert solution.thinking.startswith(shown["think"])
@@ -117,7 +125,7 @@ async def test_what_is_shown_is_a_prefix_of_the_solution(label: str, seed: int, 
 
 
 async def test_whole_solutions_are_shown_whole(method: Method) -> None:
-    solution, run = await solve(method, Echo())
+    solution, run = await solve(method, Scripted())
     assert "".join(text for channel, text in run.trace.shown if channel == "answer") == solution.answer
 
 
@@ -128,7 +136,7 @@ async def test_whole_solutions_are_shown_whole(method: Method) -> None:
 @many
 @given(seed=seeds, turn=st.integers(1, 5), limit=st.integers(1, 64))
 async def test_the_bill_is_what_the_engine_generated_to_the_token(label: str, seed: int, turn: int, limit: int) -> None:
-    echo = Echo(turn=turn)
+    echo = Scripted(turn=turn)
     _, run = await solve(CASES[label], Jittery(echo, seed), seed=seed, sampling=Sampling(max_tokens=limit))
     left = sum(call.finish == "left" for call in run.trace.calls)
     assert run.trace.tokens <= echo.generated <= run.trace.tokens + 2 * left
@@ -146,8 +154,8 @@ faults = st.builds(
 @many
 @given(seed=seeds, broken=st.dictionaries(st.integers(0, 4), faults, min_size=1))
 async def test_the_bill_is_right_when_the_engine_fails(label: str, seed: int, broken: dict[int, Fault]) -> None:
-    echo = Echo(faults=broken)
-    run = Run(Jittery(echo, seed), seed=seed, extract=number)
+    echo = Scripted(faults=broken)
+    run = Run(engines(CASES[label], Jittery(echo, seed)), seed=seed, extract=number)
     with suppress(EngineError):
         await CASES[label].solve(QUESTION, run)
     left = sum(call.finish == "left" for call in run.trace.calls)
@@ -160,8 +168,8 @@ async def test_the_bill_is_right_when_the_engine_fails(label: str, seed: int, br
 @many
 @given(seed=seeds, turns=st.integers(0, 150))
 async def test_the_bill_is_right_when_the_method_is_cancelled(label: str, seed: int, turns: int) -> None:
-    echo = Echo()
-    run = Run(Jittery(echo, seed), seed=seed, extract=number)
+    echo = Scripted()
+    run = Run(engines(CASES[label], Jittery(echo, seed)), seed=seed, extract=number)
     task = asyncio.ensure_future(CASES[label].solve(QUESTION, run))
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -179,7 +187,7 @@ async def test_the_bill_is_right_when_the_method_is_cancelled(label: str, seed: 
 @many
 @given(seed=seeds, limit=st.integers(0, 40))
 async def test_no_call_generates_more_than_max_tokens(label: str, seed: int, limit: int) -> None:
-    _, run = await solve(CASES[label], Jittery(Echo(), seed), seed=seed, sampling=Sampling(max_tokens=limit))
+    _, run = await solve(CASES[label], Jittery(Scripted(), seed), seed=seed, sampling=Sampling(max_tokens=limit))
     assert all(call.tokens <= limit for call in run.trace.calls)
 
 
@@ -187,7 +195,7 @@ async def test_no_call_generates_more_than_max_tokens(label: str, seed: int, lim
 @many
 @given(seed=seeds, budget=st.integers(0, 200))
 async def test_a_budget_is_kept(label: str, seed: int, budget: int) -> None:
-    echo = Echo()
+    echo = Scripted()
     solution, run = await solve(CASES[label], Jittery(echo, seed), seed=seed, budget=budget)
     assert run.trace.tokens <= echo.generated <= budget + 2 * echo.calls
     if budget == 0:
@@ -195,14 +203,14 @@ async def test_a_budget_is_kept(label: str, seed: int, budget: int) -> None:
 
 
 async def test_a_deadline_ends_a_method_whose_model_stalls(method: Method) -> None:
-    echo = Echo(faults={call: Fault("stall", at=3) for call in range(100)})
+    echo = Scripted(faults={call: Fault("stall", at=3) for call in range(100)})
     solution, run = await solve(method, echo, deadline=time.monotonic() + 0.05)
     assert solution.finish == "deadline"
     assert (echo.open_streams, run.trace.tokens) == (0, echo.generated)
 
 
 async def test_after_the_deadline_no_token_is_generated(method: Method) -> None:
-    echo = Echo()
+    echo = Scripted()
     solution, _ = await solve(method, echo, deadline=time.monotonic() - 1)
     assert (solution.finish, echo.generated) == ("deadline", 0)
 

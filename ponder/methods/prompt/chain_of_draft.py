@@ -8,15 +8,17 @@ from dataclasses import dataclass, field, replace
 from ponder.core.engine import Cap
 from ponder.core.errors import require
 from ponder.core.method import Method, Solution
-from ponder.core.problem import Message, Problem, Prompt
+from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.methods.vote.sample import Sample
+from ponder.steer.tell import told
+from ponder.text.lengths import words_a_line
 from ponder.text.prompts import DRAFTS_EN, MINIMUM_DRAFT, SEPARATOR, drafts
 
 
 @dataclass(frozen=True)
 class ChainOfDraft:
-    """The paper's instruction, and worked drafts where they are asked for."""
+    """The paper's instruction, and worked drafts where asked for; `evidence["words_a_line"]` says if it was kept to."""
 
     words: int = 5
     """The most words that a step may have."""
@@ -39,15 +41,10 @@ class ChainOfDraft:
         """Hand the inner method a question that asks for drafts."""
         asked = problem.question
         lines = [MINIMUM_DRAFT.to(asked, self.words), *([SEPARATOR.to(asked)] if self.separator else [])]
-        messages = Prompt.of(problem, "\n".join(lines)).messages
-        last = max(i for i, message in enumerate(messages) if message.role == "user")
-        messages = (*messages[:last], *self._examples(asked), *messages[last:])
-        return await self.inner.solve(replace(problem, messages=messages), run)
+        solution = await self.inner.solve(told(problem, "\n".join(lines), self._examples(asked)), run)
+        obeyed = words_a_line(f"{solution.thinking}\n{solution.answer}")
+        return replace(solution, evidence={**solution.evidence, "words_a_line": obeyed})
 
-    def _examples(self, asked: str) -> list[Message]:
-        turns: list[Message] = []
-        for draft in drafts(asked)[: self.shots]:
-            answer = f"#### {draft.answer}" if self.separator else f"\\boxed{{{draft.answer}}}"
-            turns.append(Message.of("user", draft.question))
-            turns.append(Message.of("assistant", f"{draft.steps}\n{answer}"))
-        return turns
+    def _examples(self, asked: str) -> list[tuple[str, str]]:
+        form = "#### {}" if self.separator else "\\boxed{{{}}}"
+        return [(one.question, f"{one.steps}\n{form.format(one.answer)}") for one in drafts(asked)[: self.shots]]

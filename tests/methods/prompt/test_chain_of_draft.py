@@ -9,6 +9,7 @@ from ponder.core.run import Run
 from ponder.engines.echo import Echo
 from ponder.methods.prompt.chain_of_draft import ChainOfDraft
 from ponder.text.prompts import DRAFTS_EN, DRAFTS_ZH
+from ponder.verify.number import Number
 
 FIRST = "Think step by step, but only keep minimum draft for each thinking step, with 5 words at most."
 SECOND = "Return the answer at the end of the response after a separator ####."
@@ -84,3 +85,16 @@ def test_worked_drafts_are_right_and_keep_to_the_limit(drafts: tuple[tuple[str, 
 def test_values_out_of_range_are_refused(options: dict[str, int], says: str) -> None:
     with pytest.raises(OptionError, match=f"ChainOfDraft: .*{says}"):
         ChainOfDraft(**options)
+
+
+@pytest.mark.parametrize(
+    ("reply", "mean"),
+    [("24 - 9 = 15\n15 + 6 = 21\n#### 21", 4.0), ("So we take nine of them away first.", 8.0), ("", 0.0)],
+)
+async def test_the_evidence_says_how_many_words_a_line_came_to_have(reply: str, mean: float) -> None:
+    solution = await ChainOfDraft(separator=True).solve(Problem.of("24 - 9 + 6?"), Run(Echo(reply, think=Think())))
+    assert solution.evidence == {"words_a_line": mean}
+
+
+def test_the_answer_is_what_stands_behind_the_last_separator() -> None:
+    assert Number().extract("a #### 17\nb #### 18") == "18"

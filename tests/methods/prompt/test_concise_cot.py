@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import pytest
 
 from ponder.core.engine import Cap, Think
@@ -88,3 +90,50 @@ def test_a_limit_below_one_word_is_refused(words: int) -> None:
 async def test_step_by_step_is_asked_for_where_it_is_wanted(cot: bool | None, think: Think, said: str) -> None:
     text = (await asked(ConciseCoT(cot=cot), Problem.of("What is 12 + 30?"), think)).messages[0].text
     assert text == f"What is 12 + 30?\n\n{said}"
+
+
+@pytest.mark.parametrize(
+    ("wording", "said"),
+    [
+        ("line", "Think step by step before answering.\nLimit the length of the answer to 30 words."),
+        ("paper", "let's think step by step and limit the length of the answer to 30 words"),
+        ("code", "Let's think step by step\nLimit the length of the answer to 30 words."),
+    ],
+)
+async def test_a_word_limit_can_be_worded_as_the_paper_and_as_its_code_do(
+    wording: Literal["line", "paper", "code"], said: str
+) -> None:
+    text = (await asked(ConciseCoT(words=30, wording=wording), Problem.of("What is 12 + 30?"))).messages[0].text
+    assert text == f"What is 12 + 30?\n\n{said}"
+
+
+async def test_with_an_example_the_control_differs_in_the_line_and_the_example_alone() -> None:
+    problem = Problem.of("What is 12 + 30?", system="Be kind.")
+    concise = (await asked(ConciseCoT(example="brief"), problem)).messages
+    control = (await asked(ConciseCoT(example="full"), problem)).messages
+    assert [m.role for m in concise] == [m.role for m in control] == ["system", "user", "assistant", "user"]
+    assert concise[:2] == control[:2]
+    assert concise[3].text == f"{control[3].text}\nBe concise."
+    assert control[3].text == "What is 12 + 30?\n\nThink step by step before answering."
+    assert len(concise[2].text) < len(control[2].text)
+    assert [m[2].text.splitlines()[-1] for m in (concise, control)] == ["\\boxed{8}"] * 2
+
+
+async def test_an_example_comes_in_the_questions_language_and_without_a_question_too() -> None:
+    example, reply, question = (await asked(ConciseCoT(example="brief"), Problem.of("2+3等于几"))).messages
+    assert (example.text[:2], reply.text[:2], question.text[:5]) == ("一支", "应付", "2+3等于")
+    empty = Problem("p", (Message.of("system", "Ask me."),))
+    sent = (await asked(ConciseCoT(example="full", cot=False), empty)).messages
+    assert [m.role for m in sent] == ["system", "user", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"wording": "paper"}, "wording = 'paper' is of a word limit; set words, as in words=45"),
+        ({"example": "full", "words": 9}, "example = 'full' asks for no brevity; leave out words = 9"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(OptionError, match=f"ConciseCoT: {says}"):
+        ConciseCoT(**options)

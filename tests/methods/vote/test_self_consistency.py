@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 
@@ -21,20 +22,20 @@ from ponder.methods.vote.self_consistency import SelfConsistency
 QUESTION = Problem.of("q")
 
 
-def echo(texts: list[str]) -> Echo:
+def echo(texts: list[str], faults: Mapping[int, Fault] | None = None) -> Echo:
     """Return an engine that says `texts[i]` in branch i."""
     by_seed = {derive_seed(0, (index,), 0, "branch"): text for index, text in enumerate(texts)}
-    return Echo(lambda prompt, seed: by_seed[seed], think=Think("<think>", "</think>"))
+    return Echo(lambda prompt, seed: by_seed[seed], think=Think("<think>", "</think>"), faults=faults or {})
 
 
-def run_on(engine: Echo) -> Run:
+def run_on(engine: Echo, deadline: float | None = None, budget: int | None = None) -> Run:
     """Return a run whose answers are the last digits of a text, equal in value."""
 
     def extract(text: str) -> str | None:
         found = re.findall(r"[\d.]+", text)
         return found[-1] if found else None
 
-    return Run(engine, extract=extract, same=lambda a, b: float(a) == float(b))
+    return Run(engine, extract=extract, same=lambda a, b: float(a) == float(b), deadline=deadline, budget=budget)
 
 
 async def vote(texts: list[str]) -> Solution:
@@ -109,6 +110,16 @@ async def test_a_sample_that_fails_cancels_the_others_and_bills_them() -> None:
     assert engine.open_streams == 0
     assert sorted(call.finish for call in run.trace.calls) == ["error", "left", "left", "left"]
     assert run.trace.tokens == engine.generated < 20
+
+
+async def test_a_limit_leaves_the_vote_of_what_was_said_and_says_so() -> None:
+    engine = echo(["5", "5", "6"], faults={2: Fault("stall")})
+    run = run_on(engine, deadline=time.monotonic() + 0.1)
+    solution = await SelfConsistency(n=3).solve(QUESTION, run)
+    assert (solution.answer, solution.finish, engine.open_streams) == ("5", "deadline", 0)
+    run = run_on(echo(["5", "5", "so " * 50]), budget=9)
+    solution = await SelfConsistency(n=3).solve(QUESTION, run)
+    assert (solution.answer, solution.finish, run.trace.tokens) == ("5", "budget", 9)
 
 
 async def test_each_sample_is_reported_as_it_ends() -> None:

@@ -1,0 +1,1 @@
+"""Deciding how a question is answered before it is answered."""

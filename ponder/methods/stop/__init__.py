@@ -1,0 +1,1 @@
+"""Ending a thought before it ends by itself, or not letting it begin."""

@@ -1,0 +1,1 @@
+"""The gateway: an OpenAI-compatible server that shortens reasoning live, in front of any model."""

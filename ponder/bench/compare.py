@@ -16,7 +16,16 @@ from ponder.core.errors import DataError
 def compare_runs(
     paths: Sequence[Path], *, baseline: str | None, margin: float, price: Price | None = None
 ) -> list[Row]:
-    """Return the rows of all runs, each compared with the baseline of the first, task by task.
+    """Return the rows of all runs, each compared with the baseline of the first, task by task."""
+    arms, bases = arms_of(paths, baseline)
+    rows: list[Row] = []
+    for task, found in arms.items():
+        rows += summarize(found, bases[task], margin=margin, price=price, constants=None)
+    return rows
+
+
+def arms_of(paths: Sequence[Path], baseline: str | None) -> tuple[dict[str, dict[str, Arm]], dict[str, str]]:
+    """Return the arms of all runs, by the tasks of the first, and the label of each task's baseline.
 
     Labels get their run's number where a method stands in several runs. Raises `DataError` where a run shares no task
     with the first one.
@@ -35,10 +44,7 @@ def compare_runs(
             target = arms.setdefault(task, {})
             for label, arm in found.items():
                 target[label if label not in target else f"{label} #{number}"] = arm
-    rows: list[Row] = []
-    for task, found in arms.items():
-        rows += summarize(found, bases[task], margin=margin, price=price, constants=None)
-    return rows
+    return arms, bases
 
 
 def _nothing_shared(paths: Sequence[Path], number: int, tasks: Sequence[str]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, permutations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ponder.core.errors import DataError
@@ -80,6 +81,51 @@ def bon_at_k(scores: Sequence[float], correct: Sequence[bool], k: int) -> float:
     best_last = sorted(range(len(scores)), key=lambda i: (scores[i], -i))
     won = sum(math.comb(rank, k - 1) for rank, i in enumerate(best_last) if correct[i])
     return won / math.comb(len(scores), k)
+
+
+def weighted_at_k(
+    weights: Sequence[float],
+    answers: Sequence[int | None],
+    correct: Sequence[bool],
+    most: int,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+) -> list[float]:
+    """Return the chance that the weighted vote of k samples, drawn without replacement, is right: for k = 1 to `most`.
+
+    `weights` are not negative; `answers` are classes of equal answers, None for a sample without one, which is drawn
+    but has no vote. There is no closed form, so this is the mean over `draws` random orders, or over all where there
+    are no more. A tie goes to the answer drawn first; what wins is right if the sample that stated it first is.
+    """
+    n = len(weights)
+    _check_draw(n, most)
+    rng = random.Random(seed)
+    every = math.perm(n, most) <= draws
+    orders = list(permutations(range(n), most)) if every else [rng.sample(range(n), most) for _ in range(draws)]
+    # Whole numbers, so that equal sums tie whatever the order of adding; exact, since denominators are powers of two.
+    scale = max(Fraction(weight).denominator for weight in weights)
+    whole = [int(Fraction(weight) * scale) for weight in weights]
+    wins = [0] * most
+    for order in orders:
+        for k, winner in enumerate(_leaders(order, whole, answers)):
+            wins[k] += winner is not None and correct[winner]
+    return [won / len(orders) for won in wins]
+
+
+def _leaders(order: Sequence[int], weights: Sequence[int], answers: Sequence[int | None]) -> Iterator[int | None]:
+    """Yield, after each sample of a draw, the first one that states the answer which leads."""
+    votes: dict[int, int] = {}
+    first: dict[int, tuple[int, int]] = {}
+    best: int | None = None
+    for place, index in enumerate(order):
+        answer = answers[index]
+        if answer is not None:
+            votes[answer] = votes.get(answer, 0) + weights[index]
+            first.setdefault(answer, (place, index))
+            if best is None or (votes[answer], -first[answer][0]) > (votes[best], -first[best][0]):
+                best = answer
+        yield None if best is None else first[best][1]
 
 
 def compression_ratio(new: Sequence[float], base: Sequence[float]) -> float:
@@ -209,6 +255,21 @@ def token_elasticity(budgets: Sequence[float], tokens: Sequence[float]) -> Elast
     return Elasticity(budgets[best], tokens[best], slopes)
 
 
+def budget_search(tokens: int, attempt: Callable[[int], tuple[int, bool]]) -> int:
+    """Return the ideal budget of a question whose plain reply took `tokens` (TALE, 2412.18547).
+
+    `attempt` answers with a budget and says what that took and whether it was right. The budget is halved while the
+    answer stays right and takes strictly fewer tokens than before.
+    """
+    budget = tokens
+    while budget > 1:
+        took, right = attempt(budget // 2)
+        if not right or took >= tokens:
+            break
+        budget, tokens = budget // 2, took
+    return budget
+
+
 def token_complexity(lengths: Sequence[float], correct: Sequence[bool]) -> tuple[float, float]:
     """Return (tau, agreement) of one question: the length from which on replies are right (2503.01141).
 
@@ -223,12 +284,16 @@ def token_complexity(lengths: Sequence[float], correct: Sequence[bool]) -> tuple
     return best, most / len(lengths)
 
 
-def accuracy_bound(complexities: Sequence[float], mean_tokens: float) -> float:
-    """Return the best accuracy at this mean budget: the purse pays the questions with the least tau first."""
+def accuracy_bound(complexities: Sequence[float], mean_tokens: float, *, as_released: bool = False) -> float:
+    """Return the best accuracy at this mean budget: the purse pays the questions with the least tau first.
+
+    The paper's code also charges the least tau of all for each question that stays unanswered (`as_released`).
+    """
     # A hair more, so that what `fewest_tokens` says is enough is enough, however its mean was rounded.
-    purse = mean_tokens * len(complexities) * (1 + 1e-12)
+    n, purse = len(complexities), mean_tokens * len(complexities) * (1 + 1e-12)
     solvable = sorted(tau for tau in complexities if tau < math.inf)
-    return sum(total <= purse for total in accumulate(solvable)) / len(complexities)
+    rest = solvable[0] if solvable and as_released else 0.0
+    return sum(total + rest * (n - i) <= purse for i, total in enumerate(accumulate(solvable), 1)) / n
 
 
 def fewest_tokens(complexities: Sequence[float], target: float) -> float:

@@ -40,7 +40,7 @@ ROLE_COLOURS = {
     "route": "#d55e00",
 }
 _WIDTH = 7.4
-_LOGARITHMIC = 20
+LOGARITHMIC = 20
 """From this ratio of the longest to the shortest on, an axis of tokens is logarithmic."""
 _STYLE: dict[str, object] = {
     "svg.fonttype": "none",
@@ -106,7 +106,7 @@ def tradeoff(rows: Sequence[Row]) -> Plot | None:
     if not shown:
         return None
     points = [Point(row.tokens, row.accuracy or 0.0) for row in shown]
-    with _drawing(4.6) as figure:
+    with drawing(4.6) as figure:
         axes = figure.add_subplot()
         _limits(axes, shown)
         _frontier(axes, points)
@@ -124,13 +124,13 @@ def tradeoff(rows: Sequence[Row]) -> Plot | None:
         alt = "; ".join(
             f"{_name(rows, row)}: {row.tokens:.0f} tokens, {100 * (row.accuracy or 0):.1f} %" for row in shown
         )
-        return _plot(figure, "accuracy-tokens", "Accuracy against tokens", alt)
+        return picture(figure, "accuracy-tokens", "Accuracy against tokens", alt)
 
 
 def roles(rows: Sequence[Row]) -> Plot:
     """Draw each method's mean tokens as a bar, stacked by who asked for them, with the interval of the sum."""
     used = [role for role in ROLE_COLOURS if any(row.tokens_by_role.get(role) for row in rows)]
-    with _drawing(0.9 + 0.42 * len(rows)) as figure:
+    with drawing(0.9 + 0.42 * len(rows)) as figure:
         axes = figure.add_subplot()
         places = range(len(rows))
         left = [0.0] * len(rows)
@@ -152,13 +152,13 @@ def roles(rows: Sequence[Row]) -> Plot:
         if used:
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6, handlelength=1.0, fontsize=8.5)
         alt = "; ".join(f"{_name(rows, row)}: {row.tokens:.0f}" for row in rows)
-        return _plot(figure, "tokens-by-role", "Tokens by role", alt)
+        return picture(figure, "tokens-by-role", "Tokens by role", alt)
 
 
 def lengths(arms: Sequence[Lengths]) -> Plot:
     """Draw a histogram of tokens for each method: right answers upward, wrong ones downward, cut ones hatched."""
     edges, logarithmic = _edges(arms)
-    with _drawing(0.8 + 0.9 * len(arms)) as figure:
+    with drawing(0.8 + 0.9 * len(arms)) as figure:
         panels = figure.subplots(len(arms), 1, sharex=True, squeeze=False)[:, 0]
         for axes, arm in zip(panels, arms, strict=True):
             _pyramid(axes, arm, edges)
@@ -167,18 +167,18 @@ def lengths(arms: Sequence[Lengths]) -> Plot:
         if logarithmic:
             panels[-1].set_xscale("log")
             panels[-1].minorticks_off()
-            panels[-1].set_xticks(_round_steps(edges[0], edges[-1]))
+            panels[-1].set_xticks(round_steps(edges[0], edges[-1]))
         panels[-1].set_xlim(edges[0], edges[-1] + 0.01 * (edges[-1] - edges[0]))
         panels[-1].set_xlabel("generated tokens of an attempt" + _scale_note(panels[-1]))
         panels[-1].xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         _lengths_legend(panels[0])
         alt = "; ".join(_lengths_alt(arm) for arm in arms)
-        return _plot(figure, "lengths", "Lengths of right and wrong answers", alt)
+        return picture(figure, "lengths", "Lengths of right and wrong answers", alt)
 
 
 def truncation(rows: Sequence[Row]) -> Plot:
     """Draw the share of attempts that a limit cut short, with Wilson's interval."""
-    with _drawing(0.75 + 0.36 * len(rows)) as figure:
+    with drawing(0.75 + 0.36 * len(rows)) as figure:
         axes = figure.add_subplot()
         for place, row in enumerate(rows):
             share, (low, high) = row.truncated / row.attempts, stats.wilson(row.truncated, row.attempts)
@@ -191,7 +191,7 @@ def truncation(rows: Sequence[Row]) -> Plot:
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         axes.set_xlabel("attempts cut by a limit")
         alt = "; ".join(f"{_name(rows, row)}: {row.truncated} of {row.attempts}" for row in rows)
-        return _plot(figure, "truncation", "Truncation", alt)
+        return picture(figure, "truncation", "Truncation", alt)
 
 
 def themed(svg: str, prefix: str) -> str:
@@ -207,7 +207,7 @@ def _prefixed(svg: str, prefix: str) -> str:
 
 
 @contextmanager
-def _drawing(height: float) -> Iterator[Figure]:
+def drawing(height: float) -> Iterator[Figure]:
     """Open a figure of our style, without pyplot and its global list of figures."""
     try:
         import matplotlib
@@ -223,7 +223,8 @@ def _drawing(height: float) -> Iterator[Figure]:
         yield figure
 
 
-def _plot(figure: Figure, name: str, title: str, alt: str) -> Plot:
+def picture(figure: Figure, name: str, title: str, alt: str) -> Plot:
+    """Return what is drawn, as SVG and as PNG; `alt` says in words what it shows."""
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     figure.savefig(png, format="png", dpi=160, facecolor="white", metadata={"Software": None})
@@ -261,11 +262,11 @@ def _limits(axes: Axes, rows: Sequence[Row]) -> None:
     low, high = min(bounds), max(bounds)
     room = max(0.04, 0.12 * (high - low))
     least = min(row.tokens for row in rows)
-    if least > 0 and high_tokens > _LOGARITHMIC * least:
+    if least > 0 and high_tokens > LOGARITHMIC * least:
         axes.set_xscale("log")
         axes.set_xlim(least * 0.6, high_tokens * 1.5)
         axes.minorticks_off()
-        axes.set_xticks(_round_steps(least * 0.6, high_tokens * 1.5))
+        axes.set_xticks(round_steps(least * 0.6, high_tokens * 1.5))
     else:
         axes.set_xlim(0, (high_tokens or 1) * 1.08)
     axes.set_ylim(max(-0.02, low - room), min(1.04, high + room))
@@ -275,7 +276,7 @@ def _scale_note(axes: Axes) -> str:
     return " (logarithmic)" if axes.get_xscale() == "log" else ""
 
 
-def _round_steps(low: float, high: float) -> list[float]:
+def round_steps(low: float, high: float) -> list[float]:
     """1, 2, 5, 10, 20 ... between the ends, for a logarithmic axis."""
     return [step * 10.0**power for power in range(9) for step in (1, 2, 5) if low <= step * 10**power <= high]
 
@@ -320,7 +321,7 @@ def _edges(arms: Sequence[Lengths]) -> tuple[Floats, bool]:
     whole = [arm.tokens for arm in arms if len(arm.tokens)]
     longest = max((float(tokens.max()) for tokens in whole), default=1.0) + 1
     medians = [max(1.0, float(np.median(tokens))) for tokens in whole] or [1.0]
-    if max(medians) > _LOGARITHMIC * min(medians):
+    if max(medians) > LOGARITHMIC * min(medians):
         shortest = max(1.0, min(float(tokens.min()) for tokens in whole) * 0.9)
         return np.geomspace(shortest, longest, 41), True
     return np.linspace(0, longest, 41), False

@@ -10,12 +10,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
+from ponder.bench.curves import Question, question_of
 from ponder.bench.graded import CLOSE, OPEN, Disagreement, GradedProblem, Grader, Grading, Reply, name_of
 from ponder.bench.recorded import RecordedProblem, read_traces
+from ponder.bench.rewards import ReplayCatalogue, rewards_of
 from ponder.bench.specs import build_methods, parse_options, split_specs
 from ponder.bench.summary import Arm, Attempt
+from ponder.bench.thoughts import pieces_of
+from ponder.bench.turns import Turns
 from ponder.core.config import Value
-from ponder.core.engine import Chunk, Sampling, Think
+from ponder.core.engine import Chunk, Engine, Sampling, Think
 from ponder.core.errors import DataError, OptionError, nearest
 from ponder.core.judge import Verifier
 from ponder.core.method import Method, check
@@ -23,6 +27,7 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.engines.along import Along, Probe, Thought
 from ponder.methods import Catalogue
+from ponder.methods.vote.best_of_n import BestOfN
 from ponder.methods.vote.sample import Sample
 from ponder.methods.vote.self_consistency import SelfConsistency
 from ponder.verify import VerifierPool
@@ -74,6 +79,8 @@ class ReplayPlan:
     disagreements: bool = False
     shortcuts: bool = True
     """Count votes over whole replies without running an event loop for each: equal results, many times faster."""
+    curve: bool = False
+    """Keep what `mean_curve` needs of every problem."""
 
 
 @dataclass(slots=True)
@@ -107,6 +114,8 @@ class Replayed:
     unknown: int = 0
     tokenizers: set[str] = field(default_factory=set)
     disagreements: list[Disagreement] = field(default_factory=list)
+    questions: dict[Scalar, list[Question]] = field(default_factory=dict)
+    """By subset, the problems whose samples could all be judged, where the plan asks for a curve."""
     timeouts: int = 0
     failures: int = 0
 
@@ -114,6 +123,7 @@ class Replayed:
 def plan_methods(text: str, catalogue: Catalogue, options: Sequence[str] = ()) -> list[Planned]:
     """Build the methods of a list such as `sample,self_consistency:n=4`."""
     shared = parse_options(options)
+    catalogue = ReplayCatalogue(catalogue.sources)
     planned = []
     for spec, (label, method) in zip(split_specs(text), build_methods(text, catalogue, options).items(), strict=True):
         config = catalogue.to_config(method)
@@ -216,6 +226,8 @@ async def _replay_problem(plan: ReplayPlan, graded: GradedProblem, pool: Verifie
         subset.samples += len(replies)
         subset.closed += sum(not reply.cut for reply in replies)
         part = graded if len(indexes) == len(graded.replies) else replace(graded, replies=replies)
+        if plan.curve and (question := question_of(part)) is not None:
+            result.questions.setdefault(value, []).append(question)
         for planned in plan.methods:
             label = planned.label if plan.by is None else f"{planned.label}, {plan.by}={value}"
             arm = result.arms.get(label)
@@ -294,10 +306,15 @@ async def _solve(
 ) -> Attempt:
     """Run a method on an engine that has these replies to give."""
     recorded = graded.problem
-    problem = Problem.of(recorded.question or recorded.id, recorded.id)
-    whole = not any(method.needs().values())
+    # A race between samples is decided token by token, however little is asked of the engine.
+    races = isinstance(method, BestOfN) and method.stop_at is not None
+    whole = not races and not any(method.needs().values())
+    thoughts = [_thought(reply, whole) for reply in group]
+    rewards = rewards_of(["".join(piece.text for piece in thought.pieces) for thought in thoughts], group)
+    problem = replace(Problem.of(recorded.question or recorded.id, recorded.id), meta=rewards)
     name = f"recorded replies to {recorded.id}"
-    engine = Along([_thought(reply, whole) for reply in group], name=name, think=Think(OPEN, CLOSE), problem=problem)
+    along = Along(thoughts, name=name, think=Think(OPEN, CLOSE), problem=problem)
+    engine: Engine = Turns(along) if races else along
     check(method, {"main": engine})
     part = replace(graded, replies=list(group))
     run = Run(engine, sampling=UNLIMITED, seed=seed, extract=part.extract, same=part.same)
@@ -306,7 +323,7 @@ async def _solve(
     return Attempt(
         recorded.id,
         seed,
-        await part.judge(solution.answer, pool),
+        await part.judge(_boxed(solution.answer, group), pool),
         trace.tokens,
         {role: tokens for role, tokens in trace.tokens_by_role.items()},
         trace.prompt_tokens,
@@ -318,6 +335,12 @@ async def _solve(
     )
 
 
+def _boxed(answer: str, group: Sequence[Reply]) -> str:
+    """Return an answer that is a recorded probe's in the box in which it was asked for."""
+    probed = any(probe.answer == answer for reply in group for probe in reply.sample.probes)
+    return f"\\boxed{{{answer}}}" if answer and probed else answer
+
+
 def _thought(reply: Reply, whole: bool) -> Thought:
     """Return a reply for the engine: in two pieces, thought and answer, or token by token."""
     sample = reply.sample
@@ -327,7 +350,7 @@ def _thought(reply: Reply, whole: bool) -> Thought:
         parts = ((sample.text[:end], reply.think_tokens), (sample.text[end:], reply.answer_tokens))
         pieces = tuple(Chunk(text, tokens=tokens, exact=False) for text, tokens in parts if text or tokens)
     else:
-        pieces = Thought.of_text(sample.text, sample.tokens).pieces
+        pieces = pieces_of(sample)
     if reply.inside:
         # What was read inside a thought that is not closed stands for its answer, and costs nothing.
         pieces = (*pieces, Chunk(CLOSE + reply.answer, tokens=0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ponder.bench.curves import Curve, mean_curve
 from ponder.bench.graded import Disagreement
 from ponder.bench.replay import Replayed, ReplayPlan
 from ponder.bench.results import SCHEMA, pick_baseline
@@ -45,9 +46,19 @@ def replay_json(plan: ReplayPlan, result: Replayed, rows: Sequence[Row]) -> dict
         "failures": result.failures,
     }
     shown: dict[str, object] = {"run": run, "rows": [_row(plan, result, row) for row in rows]}
+    if plan.curve:
+        shown["curves"] = [curve.to_json() for curve in curves_of(plan, result)]
     if plan.disagreements:
         shown["disagreements"] = [found._asdict() for found in result.disagreements]
     return shown
+
+
+def curves_of(plan: ReplayPlan, result: Replayed) -> list[Curve]:
+    """Return the curve of each subset over the number of samples."""
+    return [
+        mean_curve(questions, "" if plan.by is None else f"{plan.by}={value}")
+        for value, questions in result.questions.items()
+    ]
 
 
 def _row(plan: ReplayPlan, result: Replayed, row: Row) -> dict[str, Json]:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ponder.bench import metrics, plots
+from ponder.bench.complexity import Complexity
 from ponder.bench.metrics import Point
 from ponder.bench.plots import Lengths, Plot, PlotsMissing
+from ponder.bench.plots_complexity import complexity_plot
 from ponder.bench.stats import Interval
 from ponder.bench.summary import Row
 from ponder.bench.traces import TraceView, fit
@@ -42,6 +44,8 @@ class ReportData:
     """Sampling settings and whatever else decides the results, by name."""
     folder: str = "RUN"
     """How `ponder show` would name this run."""
+    complexities: Mapping[str, Complexity] = field(default_factory=dict)
+    """Token complexities by task, where they were asked for."""
     notes: Sequence[str] = ()
     """Sentences of the run's own, such as why it stopped early."""
     version: str = ""
@@ -57,6 +61,7 @@ class _Section:
     plots: Sequence[Plot]
     notices: Sequence[str]
     volume: str
+    complexity: Complexity | None = None
 
     @property
     def compared(self) -> list[Row]:
@@ -75,12 +80,13 @@ def build_report(data: ReportData, folder: Path, *, draw: bool = True) -> Path:
     for task in dict.fromkeys(row.task for row in data.rows):
         rows = [row for row in data.rows if row.task == task]
         pictures: list[Plot] = []
+        complexity = data.complexities.get(task)
         try:
-            pictures = _draw(rows, data.lengths.get(task, ())) if draw else []
+            pictures = _draw(rows, data.lengths.get(task, ()), complexity) if draw else []
         except PlotsMissing as error:
             notes.append(f"{str(error)[0].upper()}{str(error)[1:]}. Then `ponder report {data.folder}` draws them.")
         slug = _slug(task, sections)
-        sections.append(_Section(task, slug, rows, pictures, notices(rows, data), _volume(rows)))
+        sections.append(_Section(task, slug, rows, pictures, notices(rows, data), _volume(rows), complexity))
     page = folder / "report.html"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,12 +161,13 @@ def notices(rows: Sequence[Row], data: ReportData) -> list[str]:
     return found
 
 
-def _draw(rows: Sequence[Row], lengths: Sequence[Lengths]) -> list[Plot]:
+def _draw(rows: Sequence[Row], lengths: Sequence[Lengths], complexity: Complexity | None) -> list[Plot]:
     pictures = (
         plots.tradeoff(rows),
         plots.lengths(lengths) if lengths else None,
         plots.roles(rows),
         plots.truncation(rows),
+        complexity_plot(complexity) if complexity else None,
     )
     return [picture for picture in pictures if picture is not None]
 

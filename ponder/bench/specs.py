@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING
 
-from ponder.core.config import Value
+from ponder.core.config import KINDS, Value
 from ponder.core.errors import OptionError, nearest
 from ponder.core.method import Method
 from ponder.methods import Catalogue
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def split_specs(text: str) -> list[str]:
@@ -24,7 +28,7 @@ def split_specs(text: str) -> list[str]:
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Value]:
-    """Turn `key=value` texts into options; `inner.every=32` reaches into an inner method."""
+    """Turn `key=value` texts into options; `inner.every=32` and `router.path=mine` reach into what a field holds."""
     options: dict[str, Value] = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
@@ -35,7 +39,7 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Value]:
         for name in outer:
             inner = table.setdefault(name, {})
             if isinstance(inner, str):
-                inner = table[name] = {"method": inner}
+                inner = table[name] = {name if name in KINDS else "method": inner}
             if not isinstance(inner, dict):
                 raise OptionError(f"the option {pair!r} reaches into {name!r}, which has no options of its own")
             table = inner
@@ -70,6 +74,30 @@ def build_methods(text: str, catalogue: Catalogue, options: Sequence[str] = ()) 
     return methods
 
 
+def check_limits(methods: Mapping[str, Method], max_tokens: int) -> None:
+    """Raise `OptionError` where a prompt would name more tokens than a reply may have.
+
+    Fields that are told to the model say so: `field(metadata={"within": "max_tokens"})`. Inner methods count, too.
+    """
+    for label, method in methods.items():
+        for part in _parts(method):
+            for spec in fields(part):
+                value = getattr(part, spec.name)
+                if spec.metadata.get("within") == "max_tokens" and value is not None and value > max_tokens:
+                    raise OptionError(
+                        f"{label}: {spec.name} = {value} is more than a reply may have; "
+                        f"lower it, or raise --max-tokens {max_tokens}"
+                    )
+
+
+def _parts(value: object) -> Iterator[DataclassInstance]:
+    """Yield a method and all that is inside it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        yield value
+        for spec in fields(value):
+            yield from _parts(getattr(value, spec.name))
+
+
 def _fields(cls: type[Method]) -> set[str]:
     return {field.name for field in fields(cls)} if is_dataclass(cls) else set()
 
@@ -80,15 +108,18 @@ def label_of(method: Method, catalogue: Catalogue) -> str:
 
 
 def _label(config: dict[str, Value]) -> str:
+    kind = next(key for key in ("method", *KINDS) if key in config)
     options = []
     for key, value in config.items():
-        if key != "method":
-            options.append(f"{key}={_label(value) if isinstance(value, dict) else _plain(value)}")
-    name = str(config["method"])
+        if key != kind:
+            options.append(f"{key}={_plain(value)}")
+    name = str(config[kind])
     return f"{name}({', '.join(options)})" if options else name
 
 
 def _plain(value: Value) -> str:
+    if isinstance(value, dict):
+        return _label(value)
     if isinstance(value, list):
         return ",".join(map(_plain, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,9 @@ COLUMNS = (
     "task, method, seed, question, correct, extracted, finish, truncated, tokens, by_role,"
     " prompt_tokens, cached_tokens, seconds, first_token_seconds, exact"
 )
+
+_BILLED = "WHERE method NOT IN (SELECT value FROM json_each((SELECT value FROM meta WHERE key = 'derived')))"
+"""Leaves out what `set_derived` named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +183,22 @@ class Store:
             rows = self._db.execute("SELECT DISTINCT question FROM attempt LIMIT ?", (limit,))
             return [row[0] for row in rows]
 
+    def set_derived(self, methods: Sequence[str]) -> None:
+        """Note which methods generate nothing: their attempts are made of others, whose bills they repeat."""
+        self.set_meta("derived", list(methods))
+
     def spent(self) -> int:
         """All tokens that this run has generated so far, those of failed attempts included."""
-        query = "SELECT (SELECT TOTAL(tokens) FROM attempt) + (SELECT TOTAL(tokens) FROM failure)"
+        query = f"SELECT (SELECT TOTAL(tokens) FROM attempt {_BILLED}) + (SELECT TOTAL(tokens) FROM failure)"
         with _named(self.path):
             return int(self._db.execute(query).fetchone()[0])
 
     def prompts(self) -> tuple[int, int]:
         """Prompt tokens of all finished attempts, and how many of them came from a cache."""
-        row = self._db.execute("SELECT TOTAL(prompt_tokens), TOTAL(cached_tokens) FROM attempt").fetchone()
-        return int(row[0]), int(row[1])
+        query = f"SELECT TOTAL(prompt_tokens), TOTAL(cached_tokens) FROM attempt {_BILLED}"
+        with _named(self.path):
+            row = self._db.execute(query).fetchone()
+            return int(row[0]), int(row[1])
 
     def failures(self) -> int:
         """How many attempts failed so far and were not made good later."""

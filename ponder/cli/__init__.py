@@ -14,7 +14,9 @@ from ponder.core.errors import PonderError
 
 COMMANDS: dict[str, str] = {
     "ask": "Answer one question, and print the bill.",
+    "serve": "Run the gateway: an OpenAI-compatible server that shortens reasoning.",
     "bench": "Compare methods on a benchmark: accuracy, tokens, intervals, plots.",
+    "record": "Record full thoughts with answers asked on the way.",
     "replay": "Run methods on recorded traces, at no cost.",
     "compare": "Put runs side by side.",
     "show": "Print the trace of one question in a run.",
@@ -26,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "train": "Train a model on this machine.",
     "merge": "Combine two models, or a base and an adapter, at a weight.",
     "shrink": "Make models smaller, or write them for llama.cpp.",
+    "doctor": "Say what a model server really does, by asking it.",
     "tape": "Inspect and purge recorded runs.",
     "completion": "Print the shell completion script.",
 }

@@ -9,7 +9,7 @@ from typing import Unpack
 
 import click
 
-from ponder.bench.specs import build_methods
+from ponder.bench.specs import build_methods, check_limits
 from ponder.cli.engines import EngineArgs, EngineKwargs, engine_args, engine_options
 from ponder.cli.output import console, print_json
 from ponder.cli.ranges import MOST, Finite
@@ -63,6 +63,7 @@ def ask(
     if len(methods) > 1:
         raise OptionError("ponder ask takes one method; `ponder bench` compares several")
     (method,) = methods.values()
+    check_limits(methods, max_tokens)
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
     problem = Problem.of(question, system=system)
     asyncio.run(_ask(engine_args(**engine), method, problem, sampling, seed, seconds, budget, as_json))

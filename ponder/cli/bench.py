@@ -10,6 +10,7 @@ from typing import Unpack
 
 import click
 
+from ponder.bench.pool import EVEN, POOL, Pool, pool_methods, run_pool
 from ponder.bench.prices import Price, read_price
 from ponder.bench.results import RunInfo, pick_baseline
 from ponder.bench.runner import Outcome, Plan, run_plan
@@ -23,11 +24,20 @@ from ponder.bench.session import (
     remember,
     sampling_config,
 )
-from ponder.bench.specs import build_methods, split_specs
+from ponder.bench.specs import build_methods, check_limits, split_specs
 from ponder.bench.store import Store
+from ponder.cli.complexity import check_kind
 from ponder.cli.engines import EngineArgs, EngineKwargs, engine_args, engine_options
 from ponder.cli.finish import finish_run
-from ponder.cli.options import baseline_option, beside_option, json_option, margin_option, plugin_option, price_option
+from ponder.cli.options import (
+    baseline_option,
+    beside_option,
+    json_option,
+    kind_option,
+    margin_option,
+    plugin_option,
+    price_option,
+)
 from ponder.cli.output import console
 from ponder.cli.progress import BenchProgress
 from ponder.cli.ranges import AT_ONCE, MOST, Finite
@@ -56,6 +66,12 @@ class BenchArgs:
     price: Price | None
     seconds: float | None
     quiet: bool
+    pool: Pool | None = None
+
+    @property
+    def shown(self) -> list[str]:
+        """The labels of the rows to show."""
+        return [EVEN, POOL] if self.pool else list(self.methods)
 
 
 @click.command()
@@ -85,6 +101,19 @@ class BenchArgs:
     "--concurrency", type=click.IntRange(1, AT_ONCE), help="Attempts at once. Default: what the engine takes."
 )
 @click.option("--max-tokens-total", type=click.IntRange(1), help="Stop before the run generates more than this.")
+@click.option(
+    "--token-pool",
+    type=click.IntRange(1),
+    metavar="TOKENS",
+    help="Share one pool out among the questions of a task, more to the uncertain ones, and beside it evenly.",
+)
+@click.option(
+    "--pool-start", type=click.IntRange(1, MOST), default=5, show_default=True, help="Samples of each question."
+)
+@click.option("--pool-certain", type=Finite(0, 1), default=0.85, show_default=True, help="Certaindex that is enough.")
+@click.option(
+    "--pool-cap", type=click.IntRange(1, MOST), default=40, show_default=True, help="Most samples of a question."
+)
 @click.option("--max-cost", type=Finite(0), help="Stop before the run costs more; needs --price.")
 @price_option
 @baseline_option
@@ -97,7 +126,8 @@ class BenchArgs:
     help="Folder of the run; a run that is there goes on. Default: runs/TASK-MODEL.",
 )
 @plugin_option
-@click.option("--report/--no-report", default=True, help="Write report.html and plots.")
+@kind_option
+@click.option("--no-report", is_flag=True, help="Do not write report.html and plots.")
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def bench(
@@ -114,6 +144,10 @@ def bench(
     seconds: float | None,
     concurrency: int | None,
     max_tokens_total: int | None,
+    token_pool: int | None,
+    pool_start: int,
+    pool_certain: float,
+    pool_cap: int,
     max_cost: float | None,
     price_spec: str | None,
     baseline: str | None,
@@ -121,7 +155,8 @@ def bench(
     beside: tuple[Path, ...],
     out: Path | None,
     plugin: tuple[Path, ...],
-    report: bool,
+    kind: str | None,
+    no_report: bool,
     as_json: bool,
     quiet: bool,
     **engine: Unpack[EngineKwargs],
@@ -135,45 +170,71 @@ def bench(
     """
     models = engine_args(concurrency, **engine)
     table = catalogue(plugin)
-    methods = build_methods(method_list, table, options)
-    if max_cost is not None and price_spec is None:
-        raise OptionError("--max-cost needs a price; add --price in=...,out=... (per million tokens)")
-    _check_comparisons(methods, baseline, beside)
-    heat = temperature if temperature is not None else (0.7 if seeds > 1 else 0.0)
+    pool = None if token_pool is None else Pool(token_pool, pool_start, pool_certain, pool_cap)
+    methods = build_methods(method_list, table, options) if pool is None else pool_methods(_given())
+    _check_comparisons(methods, baseline, beside, kind)
+    check_limits(methods, max_tokens)
+    heat = temperature if temperature is not None else (0.7 if seeds > 1 or pool else 0.0)
     args = BenchArgs(
         tasks=_load_tasks(tasks, task_seed),
         methods=methods,
         table=table,
         models=models,
         sampling=Sampling(max_tokens=max_tokens, temperature=heat, top_p=top_p, top_k=top_k),
-        folder=out or default_folder(tasks, models.model or "default"),
+        folder=out or default_folder(f"{tasks}-pool" if pool else tasks, models.model or "default"),
         limit=limit,
         seeds=seeds,
         concurrency=concurrency,
         max_tokens_total=max_tokens_total,
         max_cost=max_cost,
-        price=read_price(price_spec, models.model or "") if price_spec else None,
+        price=_price(price_spec, models.model or "", max_cost),
         seconds=seconds,
         quiet=quiet or as_json,
+        pool=pool,
     )
-    outcome = _run_and_tell(args, baseline, margin, beside, report, as_json)
-    if outcome.failed or outcome.stopped:
-        raise SystemExit(1)
+    _run_and_tell(args, baseline, margin, beside, kind, not no_report, as_json)
+
+
+def _price(spec: str | None, model: str, max_cost: float | None) -> Price | None:
+    """Read the price. Raises `OptionError` where a limit in money has none to count by."""
+    if max_cost is not None and spec is None:
+        raise OptionError("--max-cost needs a price; add --price in=...,out=... (per million tokens)")
+    return read_price(spec, model) if spec else None
+
+
+def _given() -> dict[str, bool]:
+    """Return which of the options that a pool has no use for are given."""
+    names = {
+        "--methods": "method_list",
+        "-o": "options",
+        "--seeds": "seeds",
+        "--max-tokens-total": "max_tokens_total",
+        "--baseline": "baseline",
+    }
+    context, default = click.get_current_context(), click.core.ParameterSource.DEFAULT
+    return {option: context.get_parameter_source(name) is not default for option, name in names.items()}
 
 
 def _run_and_tell(
-    args: BenchArgs, baseline: str | None, margin: float, beside: tuple[Path, ...], report: bool, as_json: bool
-) -> Outcome:
-    """Run, then print and write what came out."""
+    args: BenchArgs,
+    baseline: str | None,
+    margin: float,
+    beside: tuple[Path, ...],
+    kind: str | None,
+    report: bool,
+    as_json: bool,
+) -> None:
+    """Run, then print and write what came out; end with a code where it is not whole."""
     with Store(args.folder / FILE) as store:
         outcome = _run(args, store)
         info = RunInfo.read(store)
         finish_run(
             store, info, outcome,
-            only=list(args.methods), tasks=[task.name for task in args.tasks], baseline=baseline, margin=margin,
-            price=args.price, beside=beside, report=report, as_json=as_json,
+            only=args.shown, tasks=[task.name for task in args.tasks], baseline=baseline, margin=margin,
+            price=args.price, beside=beside, kind=kind, report=report, as_json=as_json,
         )  # fmt: skip
-    return outcome
+    if outcome.failed or outcome.stopped:
+        raise SystemExit(1)
 
 
 def _load_tasks(listed: str, seed: int) -> list[Task]:
@@ -189,9 +250,12 @@ def _load_tasks(listed: str, seed: int) -> list[Task]:
     return [load_task(spec, seed=seed) for spec in specs]
 
 
-def _check_comparisons(methods: dict[str, Method], baseline: str | None, beside: tuple[Path, ...]) -> None:
+def _check_comparisons(
+    methods: dict[str, Method], baseline: str | None, beside: tuple[Path, ...], kind: str | None
+) -> None:
     """Refuse a comparison with what is not there before the run, not after it."""
     pick_baseline(list(methods), baseline)
+    check_kind(kind, list(methods))
     for path in folders(beside):
         Store(path, write=False).close()
 
@@ -234,6 +298,9 @@ async def _bench(args: BenchArgs, store: Store, outcome: Outcome) -> Outcome:
         names = {name: one.name for name, one in engines.items() if name != "main"}
         identity = Identity(main.engine.name, names, sampling_config(args.sampling), args.seconds, main.weak)
         prepare(store, identity, args.methods, args.table)
+        if args.pool is not None:
+            with BenchProgress(sum(counts.values()) * args.pool.start, quiet=args.quiet) as progress:
+                return await run_pool(plan, args.pool, store, progress.done, outcome)
         history = History()
         if not args.quiet:
             err.print(forecast_plan(plan, store, counts, identity.model, history).sentence(args.price), style="dim")

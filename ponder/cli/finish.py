@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from ponder.bench.complexity import Complexity
 from ponder.bench.prices import Price
 from ponder.bench.results import SCHEMA, RunInfo, export_jsonl, read_arms, report_data, rows_of
 from ponder.bench.runner import Outcome
 from ponder.bench.session import folders
 from ponder.bench.store import Store
 from ponder.bench.summary import Row
+from ponder.cli.complexity import complexities, complexity_json, tell_complexities
 from ponder.cli.output import console, interval, percent, print_json, results_table
 from ponder.core.errors import PonderError
 
@@ -27,19 +30,21 @@ def finish_run(
     margin: float,
     price: Price | None,
     beside: Sequence[Path],
+    kind: str | None = None,
     report: bool,
     as_json: bool,
 ) -> None:
     """Print what came out and write `attempts.jsonl`, `report.html` and the plots into the run's folder."""
-    found = read_arms(store, info, only)
-    arms = found if tasks is None else {task: found[task] for task in tasks if task in found}
+    kept = read_arms(store, info, only)
+    arms = kept if tasks is None else {task: kept[task] for task in tasks if task in kept}
     rows = rows_of(arms, baseline=baseline, margin=margin, price=price)
     rows = _with_efficiency(store, rows)
     others = [row for path in folders(beside) for row in _rows_beside(path, list(arms), margin, price)]
+    found = complexities(kind, arms)
     export_jsonl(store, info.folder / "attempts.jsonl")
-    page = _write_report(store, info, outcome, [*rows, *others]) if report and rows else None
+    page = _write_report(store, info, outcome, [*rows, *others], found) if report and rows else None
     if as_json:
-        print_json(run_json(info, outcome, [*rows, *others]))
+        print_json({**run_json(info, outcome, [*rows, *others]), **complexity_json(found)})
         _tell_failures(store, outcome, stderr=True)
         return
     out = console()
@@ -52,6 +57,7 @@ def finish_run(
             line = saving_sentence(row)
             if line:
                 out.print(line, markup=False)
+        tell_complexities(found)
     _tell(store, info, outcome, page)
 
 
@@ -147,8 +153,11 @@ def _rows_beside(path: Path, tasks: list[str], margin: float, price: Price | Non
         return rows_of(arms, baseline=None, margin=margin, price=price)
 
 
-def _write_report(store: Store, info: RunInfo, outcome: Outcome | None, rows: Sequence[Row]) -> Path:
+def _write_report(
+    store: Store, info: RunInfo, outcome: Outcome | None, rows: Sequence[Row], found: Sequence[Complexity]
+) -> Path:
     from ponder.bench.report import build_report
 
     notes = [f"The run stopped early: {outcome.stopped}."] if outcome is not None and outcome.stopped else []
-    return build_report(report_data(store, info, rows, notes), info.folder)
+    data = report_data(store, info, rows, notes)
+    return build_report(replace(data, complexities={one.task: one for one in found}), info.folder)

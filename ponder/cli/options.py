@@ -36,4 +36,10 @@ plugin_option = click.option(
     metavar="FILE",
     help="Python file with METHODS = {name: class}.",
 )
+kind_option = click.option(
+    "--report",
+    "kind",
+    type=click.Choice(["token-complexity"]),
+    help="What else to tell: how far each method is from the fewest tokens that solve the questions.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")

@@ -65,7 +65,7 @@ class BenchProgress:
             self._bar.update(self._task, completed=self._done, rate=rate, accuracy=accuracy)
         elif not self._quiet:
             fresh = self._done - self._kept
-            left = (self._total - self._done) * passed / fresh if fresh else 0.0
+            left = max(0, self._total - self._done) * passed / fresh if fresh else 0.0
             self._console.print(f"{self._done}/{self._total}  {rate}  {left:,.0f} s left  {accuracy}")
 
     def _make_bar(self) -> Progress:

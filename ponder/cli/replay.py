@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from ponder.cli.options import baseline_option, json_option, margin_option, plugin_option
 from ponder.cli.output import console, percent, print_json, results_table
 from ponder.cli.ranges import MOST
+from ponder.cli.replay_along import show_along
+from ponder.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from ponder.bench.replay import ReplayPlan
 
 
 @click.command()
@@ -40,6 +45,19 @@ from ponder.cli.ranges import MOST
 @click.option(
     "--disagreements", is_flag=True, help="List every sample that the source and our verifier grade otherwise."
 )
+@click.option(
+    "--curve", is_flag=True, help="Show accuracy over the number of samples: pass@k, votes, and best by reward."
+)
+@click.option(
+    "--along", is_flag=True, help="Try every rule that stops a thought early, at every threshold, by recorded probes."
+)
+@click.option("--probe", metavar="NAME", help="With --along: the probe text to take. Default: the first one recorded.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With --along: draw it, .svg or .png.",
+)
 @click.option("--limit", type=click.IntRange(1, MOST), help="Problems to read.")
 @baseline_option
 @margin_option
@@ -54,6 +72,10 @@ def replay(
     by: str | None,
     common: bool,
     disagreements: bool,
+    curve: bool,
+    along: bool,
+    probe: str | None,
+    plot: Path | None,
     limit: int | None,
     baseline: str | None,
     margin: float,
@@ -63,35 +85,62 @@ def replay(
     """Run methods on the recorded replies of TRACES, a .jsonl or .jsonl.gz file, without any model.
 
     Example: ponder replay traces.jsonl.gz --methods sample,self_consistency:n=8
+
+    Example: ponder replay --along recording.jsonl.gz --plot along.svg
     """
+    from ponder.bench.along import AlongPlan
     from ponder.bench.graded import verifier_of
     from ponder.bench.replay import ReplayPlan, plan_methods
-    from ponder.bench.replay import replay as run_replay
-    from ponder.bench.replayed import disagreements_table, notes, replay_json, rows_of
     from ponder.methods import catalogue
 
+    judge = verifier_of(verifier) if verifier else None
+    if along:
+        _refuse({"by": by, "common": common, "disagreements": disagreements, "curve": curve, "baseline": baseline})
+        show_along(AlongPlan(traces, grading, judge, probe, limit), margin, plot, as_json)
+        return
+    if probe or plot:
+        raise OptionError("--probe and --plot belong to --along; add it, or leave them out")
     plan = ReplayPlan(
         traces,
         plan_methods(method_list, catalogue(plugin), options),
         grading,
-        verifier_of(verifier) if verifier else None,
+        judge,
         by,
         common,
         limit,
         disagreements,
+        curve=curve,
     )
+    _run(plan, baseline, margin, as_json)
+
+
+def _run(plan: ReplayPlan, baseline: str | None, margin: float, as_json: bool) -> None:
+    """Replay, and print what came out."""
+    from ponder.bench.curves import curve_table
+    from ponder.bench.replay import replay as run_replay
+    from ponder.bench.replayed import curves_of, disagreements_table, notes, replay_json, rows_of
+
     result = asyncio.run(run_replay(plan))
     rows = rows_of(result, baseline, margin)
     if as_json:
         print_json(replay_json(plan, result, rows))
         return
     out = console()
-    out.print(results_table(rows, f"{traces.name}: {result.problems:,} problems"))
+    out.print(results_table(rows, f"{plan.path.name}: {result.problems:,} problems"))
     for row in rows:
         pass_at = ", ".join(f"pass@{k} {percent(share)}" for k, share in row.pass_at.items() if k != "1")
         if pass_at:
             out.print(f"{row.label}: {pass_at}", soft_wrap=True, markup=False)
     for note in notes(plan, result):
         out.print(note, soft_wrap=True, markup=False)
+    for one in curves_of(plan, result) if plan.curve else ():
+        out.print(curve_table(one, percent))
     if plan.disagreements and result.disagreements:
         out.print(disagreements_table(result.disagreements))
+
+
+def _refuse(given: dict[str, object]) -> None:
+    """Refuse what makes no sense beside --along: it has rules of its own, and compares them with full thinking."""
+    name = next((name for name, value in given.items() if value), None)
+    if name is not None:
+        raise OptionError(f"--along takes no --{name}: its rules are compared with full thinking; leave it out")

@@ -37,8 +37,8 @@ class Changes(TypedDict):
     slips: float | None
     brief: float | None
     direct: float | None
-    echoes: int | None
     drills: int | None
+    echoes: int | None
     chains: int | None
     thoughts: int | None
     batch: int | None
@@ -58,9 +58,9 @@ _HELP = {
     "slips": "Chance of a wrong turn in each pass.",
     "brief": "Share of minimal thoughts among the long ones.",
     "direct": "Share of questions that are answered without thinking.",
-    "echoes": "Rows of the first stage, which only copy.",
-    "drills": "Rows of the second stage, single steps out of chains.",
-    "chains": "Questions of the third stage, whose thoughts are minimal.",
+    "drills": "Rows of the first stage that are single steps out of chains.",
+    "echoes": "Rows of the first stage that only copy.",
+    "chains": "Questions of the second stage, whose thoughts are minimal.",
     "thoughts": "Questions of the last stage, whose thoughts are too long.",
     "batch": "Questions a step.",
     "learning_rate": "Highest learning rate.",
@@ -104,8 +104,8 @@ def base(
 ) -> None:
     r"""Train a small reasoning model from scratch, tokenizer included.
 
-    Questions come from the lab's families. The model learns to copy, then single steps, then minimal chains of
-    thought, then to think far longer than needed, and a mode without thinking. What it can is measured at the end,
+    Questions come from the lab's families. The model learns single steps and to copy, then minimal chains of thought,
+    then to think far longer than needed, and a mode without thinking. What it can is measured at the end,
     on questions that no training asks. Interrupted, the same command goes on where the last checkpoint stands.
 
     Example: ponder train base --size small --out tiny

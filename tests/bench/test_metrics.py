@@ -49,6 +49,53 @@ def test_bon_at_k_golden(k: int, value: float) -> None:
     assert metrics.bon_at_k([0.9, 0.8, 0.7, 0.6, 0.5], [False, True, True, False, True], k) == pytest.approx(value)
 
 
+def test_weighted_at_k_golden() -> None:
+    """12, 15, 12, 15, 15 with scores .9 .3 .8 .4 .2: 1.7 against 0.9 for 12, which the majority votes down."""
+    answers, scores = [0, 1, 0, 1, 1], [0.9, 0.3, 0.8, 0.4, 0.2]
+    right = [answer == 0 for answer in answers]
+    assert metrics.weighted_at_k(scores, answers, right, 5)[4] == 1
+    assert metrics.maj_at_k(2, [3], 5) == 0
+    # All 60 orders of three: only the draw of all three 15 has none to outvote it, as 12 weighs more than any two.
+    assert metrics.weighted_at_k(scores, answers, right, 3)[2] == pytest.approx(0.9)
+    assert metrics.weighted_at_k([1.0] * 5, answers, right, 5) == pytest.approx(
+        [metrics.maj_at_k(2, [3], k) for k in range(1, 6)]
+    )
+    assert metrics.weighted_at_k([0.0, 0.0], [None, 0], [True, True], 2) == [0.5, 1]
+    # 1 + 2 and 3 tie to the last bit: the answer drawn first wins, in four of six orders.
+    assert metrics.weighted_at_k([1.0, 2.0, 3.0], [0, 0, 1], [True, True, False], 3)[2] == pytest.approx(2 / 3)
+    assert metrics.weighted_at_k([1e-300, 1.0], [0, 1], [True, False], 2) == [0.5, 0]
+    with pytest.raises(DataError, match="k must be 1 to 2"):
+        metrics.weighted_at_k([1.0, 1.0], [0, 1], [True, False], 3)
+
+
+@given(st.lists(st.tuples(st.none() | st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=5), st.data())
+def test_weighted_at_k_equals_full_enumeration(samples: list[tuple[int | None, int]], data: st.DataObject) -> None:
+    answers, weights = [answer for answer, _ in samples], [float(weight) for _, weight in samples]
+    right = [answer == 0 for answer in answers]
+    k = data.draw(st.integers(1, len(samples)))
+    won = []
+    for order in itertools.permutations(range(len(samples)), k):
+        sums: dict[int, float] = {}
+        for i in order:
+            answer = answers[i]
+            if answer is not None:
+                sums[answer] = sums.get(answer, 0) + weights[i]
+        won.append(max(sums, key=sums.__getitem__, default=None) == 0)
+    assert metrics.weighted_at_k(weights, answers, right, k)[-1] == pytest.approx(sum(won) / len(won))
+
+
+def test_weighted_at_k_by_random_draws_is_near_and_repeats() -> None:
+    rng = random.Random(1)
+    answers = [rng.choice([0, 0, 1, 2, None]) for _ in range(16)]
+    right = [answer == 0 for answer in answers]
+    drawn = metrics.weighted_at_k([1.0] * 16, answers, right, 16, draws=4000)
+    counts = Counter(answer for answer in answers if answer is not None)
+    exact = [metrics.maj_at_k(counts[0], [counts[1], counts[2]], k, silent=answers.count(None)) for k in range(1, 17)]
+    assert drawn == pytest.approx(exact, abs=0.03)
+    assert drawn == metrics.weighted_at_k([1.0] * 16, answers, right, 16, draws=4000)
+    assert drawn != metrics.weighted_at_k([1.0] * 16, answers, right, 16, draws=4000, seed=1)
+
+
 def first_seen_vote(answers: tuple[str | None, ...]) -> str | None:
     counts = Counter(answer for answer in answers if answer is not None)
     return max(counts, key=counts.__getitem__, default=None)
@@ -259,6 +306,37 @@ def test_bounds_of_token_complexity_golden() -> None:
     other = [9, 50, 80, math.inf]
     assert metrics.fewest_tokens(other, 0.75) == 34.75
     assert [metrics.accuracy_bound(other, budget) for budget in (20, 36, 40)] == [0.5, 0.75, 0.75]
+    released = [metrics.accuracy_bound(other, budget, as_released=True) for budget in (20, 36, 40)]
+    assert released == [0.5, 0.5, 0.75]
+    assert metrics.accuracy_bound([math.inf], 9, as_released=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("took", "wrong", "ideal", "asked"),
+    [
+        ({129: 140, 64: 90, 32: 120}, (), 64, [129, 64, 32]),
+        ({129: 140, 64: 90, 32: 90}, (), 64, [129, 64, 32]),
+        ({129: 140, 64: 90}, (64,), 129, [129, 64]),
+        ({129: 140}, (129,), 258, [129]),
+        ({129: 258}, (), 258, [129]),
+    ],
+)
+def test_the_budget_search_halves_while_it_pays(
+    took: dict[int, int], wrong: tuple[int, ...], ideal: int, asked: list[int]
+) -> None:
+    seen: list[int] = []
+
+    def attempt(budget: int) -> tuple[int, bool]:
+        seen.append(budget)
+        return took[budget], budget not in wrong
+
+    assert metrics.budget_search(258, attempt) == ideal
+    assert seen == asked
+
+
+@pytest.mark.parametrize(("tokens", "ideal"), [(0, 0), (1, 1), (5, 1)])
+def test_the_budget_search_ends_at_one_token(tokens: int, ideal: int) -> None:
+    assert metrics.budget_search(tokens, lambda budget: (budget, True)) == ideal
 
 
 @given(st.lists(st.integers(1, 2000), min_size=1, max_size=60), st.data())

@@ -222,7 +222,10 @@ def test_questions_may_be_left_out(tmp_path: Path) -> None:
     assert rows["sample"].accuracy == 0.5
 
 
-@pytest.mark.parametrize("method", ["concise_cot", "chain_of_draft", "no_thinking", "sample:cot=true"])
+@pytest.mark.parametrize(
+    "method",
+    ["concise_cot", "chain_of_draft", "no_thinking", "style", "think_for", "token_budget", "sample:cot=true"],
+)
 def test_methods_that_ask_in_other_words_are_refused(tmp_path: Path, method: str) -> None:
     with pytest.raises(PonderError, match="recorded replies to a"):
         run(traces(tmp_path / "t"), method)

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from ponder.bench.specs import build_methods, label_of, parse_options, split_specs
+from ponder.bench.specs import build_methods, check_limits, label_of, parse_options, split_specs
 from ponder.core.errors import OptionError
 from ponder.methods import catalogue
 from ponder.methods.prompt.chain_of_draft import ChainOfDraft
+from ponder.methods.route.cascade import Cascade
+from ponder.methods.route.routellm import RouteLLM
+from ponder.methods.vote.best_of_n import BestOfN
 from ponder.methods.vote.sample import Sample
 from ponder.methods.vote.self_consistency import SelfConsistency
+from ponder.routers.random import RandomRouter
+from ponder.scorers.rule import Rule
 
 
 @pytest.mark.parametrize(
@@ -32,6 +37,11 @@ def test_options_reach_into_inner_methods() -> None:
         "n": "8",
         "inner": {"method": "sample", "cot": "true"},
     }
+
+
+def test_options_reach_into_the_scorer_that_is_named_beside_them() -> None:
+    (method,) = build_methods("best_of_n:scorer=rule,scorer.modulus=7", catalogue()).values()
+    assert method == BestOfN(scorer=Rule(modulus=7))
 
 
 @pytest.mark.parametrize("pair", ["n", "=3", ""])
@@ -88,8 +98,31 @@ def test_labels_show_what_differs_from_the_default() -> None:
     assert label_of(ChainOfDraft(words=3), known) == "chain_of_draft(words=3)"
     nested = SelfConsistency(n=3, inner=ChainOfDraft(words=2))
     assert label_of(nested, known) == "self_consistency(n=3, inner=chain_of_draft(words=2))"
+    several = Cascade((Sample(cot=True), ChainOfDraft(words=2)), thresholds=(0.5,))
+    assert label_of(several, known) == "cascade(rungs=sample(cot=true),chain_of_draft(words=2), thresholds=0.5)"
 
 
 def test_labels_write_truth_as_the_command_line_does() -> None:
     (label,) = build_methods("sample:cot=false", catalogue())
     assert label == "sample(cot=false)"
+
+
+def test_options_reach_into_scorers_and_routers_as_into_methods() -> None:
+    assert parse_options(["router=ranking", "router.path=mine", "inner=dynasor", "inner.every=8"]) == {
+        "router": {"router": "ranking", "path": "mine"},
+        "inner": {"method": "dynasor", "every": "8"},
+    }
+    methods = build_methods("routellm:router=random,router.salt=7,best_of_n:scorer=random_control", catalogue())
+    routellm, _ = methods.values()
+    assert routellm == RouteLLM(router=RandomRouter(salt=7))
+
+
+def test_prompts_may_not_name_more_tokens_than_a_reply_may_have() -> None:
+    known = catalogue()
+    methods = build_methods("think_for:tokens=512,token_budget:fallback=512,token_budget,budget_forcing:cap=999", known)
+    check_limits(methods, 512)
+    with pytest.raises(OptionError, match=r"think_for: tokens = 512 is more .*raise --max-tokens 511"):
+        check_limits(methods, 511)
+    inside = build_methods("self_consistency:inner.method=token_budget,inner.fallback=600", known)
+    with pytest.raises(OptionError, match="fallback = 600 is more than a reply may have; lower it"):
+        check_limits(inside, 512)

@@ -121,6 +121,12 @@ def test_a_token_limit_stops_with_a_code_and_keeps_the_rest(ponder: Command) -> 
         (("gsm8k", "--methods", "sampel"), "did you mean 'sample'?"),
         (("gsm8k", "--methods", "chain_of_draft:wrds=3"), "did you mean 'words'?"),
         (("gsm8k", "--methods", "chain_of_draft:words=0"), "out of range"),
+        (("gsm8k", "--methods", "style:template=word_limit"), "template = 'word_limit' lacks its number; add limit"),
+        (("gsm8k", "--methods", "token_budget:fallback=0"), "fallback = 0 is out of range"),
+        (
+            ("gsm8k", "--methods", "think_for:tokens=600"),
+            "think_for(tokens=600): tokens = 600 is more than a reply may have; lower it, or raise --max-tokens 512",
+        ),
         (("gsm8k", "-o", "nn=3"), "none of the methods has an option 'nn'"),
         (("gsm8k", "--baseline", "sampl", "--limit", "2"), "did you mean 'sample'?"),
         (("gsm8k", "--max-cost", "3"), "--price"),

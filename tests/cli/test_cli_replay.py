@@ -50,6 +50,19 @@ def test_limit_options_and_baseline() -> None:
     assert {row["baseline"] for row in shown["rows"]} == {"self_consistency(n=4)"}
 
 
+def test_a_curve_for_people_and_as_json() -> None:
+    said = call(QWEN, "--methods", "sample", "--curve")
+    assert "15 questions" in said
+    assert "maj@k" in said
+    shown = json.loads(call(QWEN, "--methods", "sample", "--curve", "--json"))
+    (curve,) = shown["curves"]
+    assert (curve["label"], curve["questions"]) == ("", 15)
+    assert [point["k"] for point in curve["points"]] == list(range(1, 9))
+    first = curve["points"][0]
+    assert first["pass"]["value"] == pytest.approx(shown["rows"][0]["accuracy"])
+    assert first["pass"]["interval"][0] <= first["pass"]["value"] <= first["pass"]["interval"][1]
+
+
 def test_disagreements_are_listed(tmp_path: Path) -> None:
     sample = {"text": "\\boxed{1}", "correct": False, "prediction": "1"}
     path = tmp_path / "t.jsonl"

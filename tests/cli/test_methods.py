@@ -5,7 +5,8 @@ from typing import Any, cast
 
 from support.command import Command
 
-from ponder.methods import METHODS
+from ponder.engines.echo import CAPS
+from ponder.methods import METHODS, catalogue
 
 
 def test_the_json_is_a_list_with_the_documented_fields(ponder: Command) -> None:
@@ -36,7 +37,14 @@ def test_an_unknown_method_is_named_with_the_nearest(ponder: Command) -> None:
 
 def test_a_model_says_what_works_on_it(ponder: Command) -> None:
     rows = cast(list[dict[str, Any]], ponder("methods", "--model", "echo", "--json").json)
-    assert all(row["works"] is True and row["why_not"] is None for row in rows)
+    needs = {name: catalogue().build(name).needs() for name in METHODS}
+    caps = {name: {cap.name for cap in set().union(*each.values()) - CAPS} for name, each in needs.items()}
+    lacking = {name: caps[name] or {f"--engine {role}" for role in needs[name] if role != "main"} for name in METHODS}
+    assert {row["name"] for row in rows if row["works"]} == {name for name in METHODS if not lacking[name]}
+    for row in rows:
+        missing = lacking[row["name"]]
+        assert row["why_not"] is None if row["works"] else all(word in row["why_not"] for word in missing)
+    assert 0 < sum(map(bool, lacking.values())) < len(METHODS) / 4
     assert "works" in ponder("methods", "--model", "echo").out
 
 

@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ponder.core.judge import Verifier
+from ponder.train.lab.oracle import exit_of
 from ponder.train.lab.puzzle import Puzzle
 
 ROWS = 64
@@ -52,8 +53,12 @@ def measure(
     exams: Sequence[Exam],
     *,
     thinking: bool = True,
+    longest: int | None = None,
 ) -> list[Measured]:
-    """Answer the exams' puzzles; a reply that does not end within the model's context is truncated, and wrong."""
+    """Answer the exams' puzzles; a reply that does not end within the model's context is truncated, and wrong.
+
+    So is one that does not end within `longest` tokens, if that is given.
+    """
     training = model.training
     model.eval()
     # Replies of about one length are generated together, so that few wait for others to end.
@@ -61,7 +66,7 @@ def measure(
     found = []
     for start in range(0, len(asked), ROWS):
         batch = asked[start : start + ROWS]
-        replies = _replies(model, tokenizer, [puzzle for _, puzzle in batch], thinking)
+        replies = _replies(model, tokenizer, [puzzle for _, puzzle in batch], thinking, longest)
         found += [
             judge_reply(tokenizer, exam, puzzle, ids, thinking)
             for (exam, puzzle), ids in zip(batch, replies, strict=True)
@@ -83,17 +88,22 @@ def summary(measured: Iterable[Measured]) -> dict[str, float]:
 
 
 def _replies(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, puzzles: Sequence[Puzzle], thinking: bool
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    puzzles: Sequence[Puzzle],
+    thinking: bool,
+    longest: int | None,
 ) -> list[list[int]]:
     asked = [[{"role": "user", "content": puzzle.item.problem.messages[0].text}] for puzzle in puzzles]
     prompts = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True, enable_thinking=thinking)
     inputs = tokenizer(prompts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    context = model.config.max_position_embeddings
     with torch.inference_mode():
         output = model.generate(
             input_ids=ids,
             attention_mask=mask,
-            max_length=model.config.max_position_embeddings,
+            max_length=context if longest is None else min(context, ids.shape[1] + longest),
             do_sample=False,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
@@ -116,12 +126,10 @@ def judge_reply(
     reference = puzzle.item.reference
     assert reference is not None, "every puzzle has an answer"
     right = not truncated and exam.verifier(answer if closed else text, reference).correct is True
-    lines = thought.split("\n")
-    last = puzzle.steps[-1].text
-    upto = lines[: lines.index(last) + 1] if last in lines else lines
+    exit = exit_of(thought, puzzle)
     thought_tokens, minimal_tokens, exit_tokens = (
         len(tokenizer(part, add_special_tokens=False)["input_ids"])
-        for part in (thought, puzzle.minimal, "\n".join(upto))
+        for part in (thought, puzzle.minimal, thought[:exit])
     )
     return Measured(
         family=exam.family,

@@ -30,7 +30,6 @@ def fresh_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> LlamaForC
         max_position_embeddings=recipe.context,
         tie_word_embeddings=True,
         initializer_range=recipe.hidden**-0.5,
-        attn_implementation="eager",
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

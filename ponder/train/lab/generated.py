@@ -58,9 +58,9 @@ class Generated(ABC):
 
     def puzzles(self, limit: int | None = None) -> Iterator[Puzzle]:
         """Yield puzzles, the difficulties in turn. Raises `DataError` for a difficulty without a question."""
-        turns = self._turns()
+        turns, name = self._turns(), self.name
         for index in islice(count(), limit):
-            yield self._puzzle(index, turns[index % len(turns)])
+            yield self._puzzle(name, index, turns[index % len(turns)])
 
     @abstractmethod
     def _turns(self) -> Sequence[Turn]:
@@ -70,20 +70,20 @@ class Generated(ABC):
     def _draft(self, draw: random.Random, turn: Turn) -> Draft:
         """Draw one question."""
 
-    def _puzzle(self, index: int, turn: Turn) -> Puzzle:
-        draw = random.Random(f"{self.name}/{self.seed}/{index}")
+    def _puzzle(self, name: str, index: int, turn: Turn) -> Puzzle:
+        draw = random.Random(f"{name}/{self.seed}/{index}")
         for _ in range(_ATTEMPTS):
             draft = self._draft(draw, turn)
             # Nobody could tell where an answer is first derived if the line that derives it stood there twice.
             derived_once = draft.steps[-1].text not in [step.text for step in draft.steps[:-1]]
             if derived_once and kept_for_tests(draft.question) == (self.seed == 0):
-                return self._finished(index, turn, draft)
+                return self._finished(name, index, turn, draft)
         use = "tests" if self.seed == 0 else "training"
-        raise DataError(f"{self.name} has no question of difficulty {turn[0]} for {use}; ask for harder ones as well")
+        raise DataError(f"{name} has no question of difficulty {turn[0]} for {use}; ask for harder ones as well")
 
-    def _finished(self, index: int, turn: Turn, draft: Draft) -> Puzzle:
+    def _finished(self, name: str, index: int, turn: Turn, draft: Draft) -> Puzzle:
         asked = item(
-            f"{re.sub('[:,]', '-', self.name)}-s{self.seed}-{index}",
+            f"{re.sub('[:,]', '-', name)}-s{self.seed}-{index}",
             draft.question,
             FORMATS["exact"]["en"],
             Reference(draft.answer),

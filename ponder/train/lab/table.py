@@ -49,4 +49,4 @@ def load_family(spec: str, seed: int = 0) -> Family:
             f"{spec}: the seed is no option of a family, since it says what questions are for; leave it out"
         )
     config: dict[str, Value] = {"method": name, **found, "seed": seed}
-    return cast(Family, from_config(config, lambda _: FAMILIES[name].family))
+    return cast(Family, from_config(config, lambda *_: FAMILIES[name].family))

@@ -58,22 +58,28 @@ def begin(out: Path, card: Card) -> None:
     Raises `DataError` if it holds a finished run, a model, or a run of other settings.
     """
     out.mkdir(parents=True, exist_ok=True)
-    known = out / CARD
     if any(out.glob("*.safetensors")) and not (out / CHECKPOINTS).exists():
         raise DataError(f"{out} holds a model already; name another folder, or remove this one")
-    if known.exists():
-        try:
-            before = tomllib.loads(known.read_text("utf-8"))
-        except ValueError:
-            raise DataError(f"{known} is broken; remove {out}, or name another folder") from None
-        if differing := sorted(_differing(before, card)):
-            raise DataError(
-                f"{out} holds an unfinished run of other settings ({'; '.join(differing)}); "
-                "ask for the same, name another folder, or remove this one"
-            )
+    before = read_card(out)
+    if before is not None and (differing := sorted(_differing(before, card))):
+        raise DataError(
+            f"{out} holds an unfinished run of other settings ({'; '.join(differing)}); "
+            "ask for the same, name another folder, or remove this one"
+        )
     part = out / f"{CARD}.part"
     part.write_text(tomli_w.dumps(card), "utf-8")
-    os.replace(part, known)
+    os.replace(part, out / CARD)
+
+
+def read_card(out: Path) -> Card | None:
+    """Return what describes the run in a folder, None where there is none. Raises `DataError` for a broken one."""
+    known = out / CARD
+    if not known.exists():
+        return None
+    try:
+        return tomllib.loads(known.read_text("utf-8"))
+    except ValueError:
+        raise DataError(f"{known} is broken; remove {out}, or name another folder") from None
 
 
 def _differing(before: Card, now: Card) -> Iterator[str]:
@@ -98,5 +104,5 @@ def _flat(name: str, value: object) -> Iterator[tuple[str, object]]:
 def _hash(stage: Stage) -> str:
     found = hashlib.sha256()
     for row in stage.rows:
-        found.update(repr((row.messages, row.thinking)).encode())
+        found.update(repr((row.messages, row.thinking, row.given)).encode())
     return found.hexdigest()

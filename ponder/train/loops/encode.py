@@ -30,7 +30,10 @@ def encode(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Conversation]) -> 
     """Return the rows in tokens. Raises `DataError` for a tokenizer without chat template or end of turn."""
     check_template(tokenizer)
     end = end_of_turn(tokenizer)
-    prompts = [_render(tokenizer, row.messages[:-1], ask=True, thinking=row.thinking) for row in rows]
+    # Questions come again and again, and rendering one takes as long as cutting it.
+    asked = {(row.messages[:-1], row.thinking) for row in rows}
+    rendered = {one: _render(tokenizer, one[0], ask=True, thinking=one[1]) for one in asked}
+    prompts = [rendered[row.messages[:-1], row.thinking] + row.given for row in rows]
     given = _ids(tokenizer, prompts)
     # Some templates open the thought themselves.
     texts = [_behind(prompt, row.messages[-1][1]) for prompt, row in zip(prompts, rows, strict=True)]
@@ -85,5 +88,7 @@ def _render(
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    found: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    return found
+    different = list(dict.fromkeys(texts))
+    ids: list[list[int]] = tokenizer(different, add_special_tokens=False, verbose=False)["input_ids"]
+    found = dict(zip(different, ids, strict=True))
+    return [list(found[text]) for text in texts]

@@ -33,7 +33,7 @@ def open_model(
     if not (path / "config.json").exists():
         raise DataError(f"{path} holds no config.json; give the folder of a transformers model, or a GGUF file")
     text = None if template is None else _read(template)
-    dtype = torch.bfloat16 if settings.lora and settings.dtype != "float32" and _quick() else torch.float32
+    dtype = torch.bfloat16 if settings.lora and settings.dtype != "float32" and bfloat16_is_quick() else torch.float32
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
@@ -83,6 +83,17 @@ def unpacked(file: Path, cache: Path) -> Path:
     return folder
 
 
+def bfloat16_is_quick() -> bool:
+    """Return whether this machine multiplies in bfloat16 at least as fast as in float32.
+
+    A processor needs instructions of its own for it, AVX512-BF16 or AMX; without them it is twenty times slower.
+    """
+    import torch
+
+    found = torch.cpu.get_capabilities()
+    return bool(torch.cuda.is_available() or found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
 def _unpack(file: Path, folder: Path) -> None:
     import torch
     from safetensors import SafetensorError
@@ -107,14 +118,6 @@ def _unpack(file: Path, folder: Path) -> None:
         ) from None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{file} cannot be unpacked by transformers: {' '.join(str(error).split())[:300]}") from None
-
-
-def _quick() -> bool:
-    """Whether bfloat16 is quick here."""
-    import torch
-
-    found = torch.cpu.get_capabilities()
-    return bool(torch.cuda.is_available() or found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def _read(template: Path) -> str:

@@ -19,12 +19,14 @@ _ROLES = ("system", "user", "assistant", "tool")
 class Conversation:
     """What was said, as (role, text) pairs that end with the assistant's; `line` is where it stands, from 1.
 
-    `thinking` is what a hybrid model's template is told by `enable_thinking`; None leaves it to the template.
+    `thinking` is what a hybrid model's template is told by `enable_thinking`; None leaves it to the template. `given`
+    is how the last reply begins: it stands before the text that is learnt.
     """
 
     messages: tuple[tuple[str, str], ...]
     line: int = 0
     thinking: bool | None = None
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from ponder.core.errors import OptionError, require
 
 Schedule = Literal["standard", "progressive"]
 Scheduler = Literal["cosine", "linear", "constant"]
+Kind = Literal["adamw", "muon"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class SFT:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     beta2: float = 0.999
+    optimizer: Kind = "adamw"
+    """What updates the weights; muon is for a model trained whole, and takes a learning rate of about 0.02."""
     dtype: str = "auto"
     """What is computed in, float32 or bfloat16; auto is the base's own under an adapter, else float32.
 
@@ -71,6 +74,9 @@ class SFT:
             self.scheduler in ("cosine", "linear", "constant"), self, "scheduler", self.scheduler,
             "cosine, linear or constant",
         )  # fmt: skip
+        require(self.optimizer in ("adamw", "muon"), self, "optimizer", self.optimizer, "adamw or muon")
+        if self.optimizer == "muon" and self.lora:
+            raise OptionError("optimizer = muon trains whole models; set lora = 0, or optimizer = adamw")
         if any(a <= b for a, b in pairwise(self.lengths)) or min(self.lengths, default=1) < 1:
             raise OptionError(
                 f"lengths = {self.lengths} must fall from stage to stage and be above 0, as in 400,200,100"

@@ -21,7 +21,8 @@ from ponder.core.errors import DataError, OptionError
 from ponder.train.loops.adapt import Model
 from ponder.train.loops.encode import Encoded
 from ponder.train.loops.head import mean_loss
-from ponder.train.loops.memory import give_back
+from ponder.train.loops.memory import give_back, keep_freed
+from ponder.train.loops.optimize import muon
 from ponder.train.loops.plan import Plan
 from ponder.train.loops.record import Recorder
 from ponder.train.loops.settings import SFT
@@ -32,7 +33,7 @@ COMPLETE = "complete"
 _SCALED = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
 """Configuration fields of models whose logits are more than the head's output."""
 _SHORT = 256
-"""Tokens of a row up to which plain attention is quicker on a processor than the fused one, whose backward is slow."""
+"""Tokens of a row up to which plain attention in bfloat16 is quicker on a processor than the fused one."""
 
 Batch = dict[str, torch.Tensor]
 
@@ -45,6 +46,7 @@ class PlannedTrainer(SFTTrainer):  # type: ignore[misc]
     """
 
     lr_scheduler: LRScheduler | None
+    optimizer: torch.optim.Optimizer | None
 
     def __init__(
         self,
@@ -70,8 +72,15 @@ class PlannedTrainer(SFTTrainer):  # type: ignore[misc]
         config = self._core.config.get_text_config().to_dict()
         plain = all(config.get(name) is None for name in _SCALED) and not config.get("output_router_logits")
         self._own_head = plain and self._core.get_output_embeddings().bias is None
-        if self.args.device.type == "cpu" and max(len(row.ids) for row in rows) <= _SHORT:
+        short = max(len(row.ids) for row in rows) <= _SHORT
+        if short and dtype == torch.bfloat16 and self.args.device.type == "cpu":
             self._core.set_attn_implementation("eager")
+
+    def create_optimizer(self, model: Model | None = None) -> torch.optim.Optimizer:
+        """Take the optimizer that the settings name."""
+        if self.optimizer is None and self._settings.optimizer == "muon":
+            self.optimizer = muon(self._settings, self._core, self._dtype)
+        return super().create_optimizer()
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
         """Follow the plan's learning rate."""
@@ -149,6 +158,7 @@ def run(trainer: PlannedTrainer, settings: SFT, checkpoint: Path | None) -> None
     for folder in Path(trainer.args.output_dir).glob("checkpoint-*"):
         if not (folder / COMPLETE).exists():
             shutil.rmtree(folder)
+    keep_freed()
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except (MemoryError, torch.OutOfMemoryError) as error:

@@ -38,7 +38,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def mini() -> Recipe:
-    """A recipe of 2 steps for the basics and 18 for thinking."""
+    """A recipe of 4 steps for the basics, 15 for chains, and 6 for thoughts."""
     return MINI
 
 

@@ -83,6 +83,11 @@ def test_a_model_that_knows_nothing_is_measured_to_its_context(
     assert measure(model, tokenizer, exams) == measure(model, tokenizer, exams)
 
 
+def test_a_reply_that_is_longer_than_asked_for_is_cut_off(tokenizer: PreTrainedTokenizerFast, mini: Recipe) -> None:
+    found = measure(fresh_model(mini, tokenizer), tokenizer, make_exams(mini, 2), longest=5)
+    assert {(one.tokens, one.truncated, one.correct) for one in found} == {(5, True, False)}
+
+
 def test_a_summary_is_by_family() -> None:
     one = Measured("a", 1, True, True, False, 40, 30, 10, 12)
     told = summary([one, replace(one, correct=False, thought=60), replace(one, family="b", minimal=20)])

@@ -10,6 +10,7 @@ import pytest
 from ponder.core.errors import OptionError
 from ponder.train.base.recipe import SIZES, Recipe
 from ponder.train.lab.table import load_family
+from ponder.train.lab.thought import Overthinking
 
 
 @pytest.mark.parametrize(
@@ -60,9 +61,13 @@ def test_there_are_a_strong_and_a_small_one_on_the_same_questions() -> None:
     }  # fmt: skip
 
 
-def test_thoughts_are_at_least_three_chains_long() -> None:
-    """The chain itself and two passes more, whatever chance adds."""
-    assert all(recipe.passes >= 2 for recipe in SIZES.values())
+@pytest.mark.parametrize("size", SIZES)
+def test_thoughts_are_at_least_three_chains_long_in_the_mean(size: str) -> None:
+    recipe = SIZES[size]
+    for spec in recipe.families:
+        puzzles = list(load_family(spec, recipe.seed).puzzles(200))
+        thoughts = [Overthinking(recipe.passes, recipe.slips).think(puzzle, recipe.seed) for puzzle in puzzles]
+        assert sum(len(one.text) for one in thoughts) >= 3 * sum(len(puzzle.minimal) for puzzle in puzzles), spec
 
 
 def test_recipes_are_read_without_heavy_packages() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +44,11 @@ def test_a_row_begins_as_the_model_is_asked(tokenizer: PreTrainedTokenizerBase) 
     rows = sums(5)
     asked = render_prompts(tokenizer, [row.messages[:-1] for row in rows])
     assert [list(row.ids[: row.prompt]) for row in encode(tokenizer, rows)] == asked
+
+
+def test_questions_that_come_again_are_cut_once_and_never_mixed_up(tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = [*sums(3), ROW, *sums(3), replace(ROW, given="so ")]
+    assert encode(tokenizer, rows) == [encode(tokenizer, [row])[0] for row in rows]
 
 
 def test_a_template_that_hides_thoughts_of_the_past_still_learns_this_one(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -21,7 +21,7 @@ pytest.importorskip("trl")
 pytest.importorskip("peft")
 pytestmark = pytest.mark.torch
 
-from ponder.train.loops.card import begin, make_card  # noqa: E402
+from ponder.train.loops.card import begin, make_card, read_card  # noqa: E402
 from ponder.train.loops.portions import Portion  # noqa: E402
 
 STAGES = [Stage("a.jsonl", sums(4), sha256="f" * 64), Stage("b", sums(2))]
@@ -86,8 +86,16 @@ def test_what_may_not_differ_is_named(tmp_path: Path, other: dict[str, Any], nam
     assert tomllib.loads((tmp_path / "train.toml").read_text()) == card()
 
 
+def test_what_was_noted_is_read(tmp_path: Path) -> None:
+    assert read_card(tmp_path) is None
+    begin(tmp_path, card())
+    assert read_card(tmp_path) == card()
+
+
 def test_finished_and_broken_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "train.toml").write_text("[settings")
+    with pytest.raises(DataError, match=r"train\.toml is broken; remove"):
+        read_card(tmp_path)
     with pytest.raises(DataError, match=r"train\.toml is broken; remove"):
         begin(tmp_path, card())
     (tmp_path / "train.toml").unlink()

@@ -17,7 +17,7 @@ pytest.importorskip("transformers")
 pytestmark = pytest.mark.torch
 
 from ponder.train.loops import load  # noqa: E402
-from ponder.train.loops.load import open_model, unpacked  # noqa: E402
+from ponder.train.loops.load import bfloat16_is_quick, open_model, unpacked  # noqa: E402
 
 FULL = SFT(lora=0)
 
@@ -33,6 +33,24 @@ def test_a_folder_is_opened_under_its_name(folder: Path) -> None:
     assert model.dtype == torch.float32
     assert "<|im_start|>" in tokenizer.chat_template
     assert open_model(folder, "tiny", SFT(dtype="float32"))[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("gpu", "found", "quick"),
+    [
+        (False, {"avx2": True, "avx512_f": True}, False),
+        (False, {"avx512_bf16": True}, True),
+        (False, {"amx_bf16": True}, True),
+        (True, {}, True),
+    ],
+    ids=["avx512", "avx512-bf16", "amx", "gpu"],
+)
+def test_bfloat16_takes_instructions_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, found: dict[str, bool], quick: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    assert bfloat16_is_quick() is quick
 
 
 def test_another_template_takes_the_place_of_the_models(copy: Path, tmp_path: Path) -> None:

@@ -83,6 +83,12 @@ def test_bfloat16_keeps_what_learns_in_float32(fresh: Fresh, tmp_path: Path, lor
     assert all(part.dtype == torch.float32 and part.grad is not None for part in learning)
 
 
+@pytest.mark.parametrize(("dtype", "used"), [(torch.float32, "sdpa"), (torch.bfloat16, "eager")], ids=["full", "half"])
+def test_plain_attention_is_for_short_rows_in_bfloat16(fresh: Fresh, tmp_path: Path, dtype: object, used: str) -> None:
+    trainer, _ = losses(fresh, tmp_path, 0, dtype)
+    assert trainer.model.config._attn_implementation == used
+
+
 def test_a_model_that_scales_its_logits_takes_trls_way(fresh: Fresh, tmp_path: Path) -> None:
     settings = SFT(steps=1, batch=6, lora=0)
     model, tokenizer = fresh()

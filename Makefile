@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help bench test test-torch check format docs generate constraints clean
+.PHONY: help bench test test-torch test-clients check format docs generate constraints clean
 
 python := .venv/bin/python
 pins := pyproject.toml constraints.txt scripts/venv.sh
@@ -14,10 +14,13 @@ bench: .venv/.local  ## what shorter reasoning saves and costs: four methods, 60
 	@sh scripts/bench.sh
 
 test: .venv/.dev  ## the tests that need no torch
-	$(python) -m pytest -rs -m "not torch"
+	$(python) -m pytest -rs -m "not torch" --ignore=tests/clients
 
 test-torch: .venv/.train  ## the tests that need torch
-	$(python) -m pytest -rs -m torch
+	$(python) -m pytest -rs -m torch --ignore=tests/clients
+
+test-clients: .venv/.dev .venv-clients/.clients  ## the gateway tried with real clients (PONDER_VLLM=... adds a real vLLM)
+	.venv-clients/bin/python -m pytest -c tests/clients/pytest.ini tests/clients
 
 check: .venv/.dev  ## style, types, import rules, size caps, generated pages, documentation
 	$(python) -m ruff check .
@@ -42,7 +45,7 @@ constraints: .venv/.dev  ## pin the newest versions of everything
 	$(python) scripts/constraints.py
 
 clean:  ## remove the environment and everything that was built; runs/ stays
-	rm -rf .venv build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-clients build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/.local: $(pins)
 	@sh scripts/venv.sh local
@@ -52,3 +55,6 @@ clean:  ## remove the environment and everything that was built; runs/ stays
 
 .venv/.train: .venv/.dev
 	@sh scripts/venv.sh train
+
+.venv-clients/.clients: tests/clients/requirements.txt tests/clients/constraints.txt scripts/venv.sh
+	@sh scripts/venv.sh clients

@@ -16,13 +16,16 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 from ponder.bench.session import FILE
 from ponder.bench.stats import Interval, bootstrap, wilson
 from ponder.bench.store import Record, Store
+from ponder.train.base.recipe import FAMILIES
 from ponder.train.lab.oracle import exit_of
-from ponder.train.lab.puzzle import Puzzle
+from ponder.train.lab.puzzle import Family, Puzzle
+from ponder.train.lab.rows import fresh
 from ponder.train.lab.table import load_family
 from ponder.train.lab.thought import minimal
 
@@ -45,12 +48,11 @@ class Subject:
     tokens: int
 
 
-LAB = ("addition", "algebra", "directional", "modular", "arithmetic:level=1-2")
 SUBJECTS = (
-    Subject("tiny-reasoner", "tiny-reasoner", LAB, 300, 1024),
-    Subject("tiny-reasoner-small", "tiny-reasoner-small", LAB, 300, 1024),
-    Subject("smol-thinker", "smollm2-135m-instruct", (ARITHMETIC,), 300, 768),
-    Subject("smol-thinker-short", "smollm2-135m-instruct", (ARITHMETIC,), 300, 768),
+    Subject("tiny-reasoner", "tiny-reasoner", FAMILIES, 200, 1024),
+    Subject("tiny-reasoner-small", "tiny-reasoner-small", FAMILIES, 200, 1024),
+    Subject("smol-thinker", "smollm2-135m-instruct", (ARITHMETIC,), 200, 768),
+    Subject("smol-thinker-short", "smollm2-135m-instruct", (ARITHMETIC,), 200, 768),
 )
 
 
@@ -77,7 +79,8 @@ class Measured:
 
 def task_of(family: str) -> str:
     """Return the benchmark that asks a family's questions."""
-    return family if family.startswith("arithmetic") else f"lab:{family}"
+    name = load_family(family).name
+    return name if name.startswith("arithmetic") else f"lab:{name}"
 
 
 def run(subject: Subject, model: str, questions: int, out: Path, options: Sequence[str]) -> None:
@@ -128,10 +131,16 @@ def measure(subject: Subject, folder: Path) -> Iterator[Measured]:
     count = tokenizer(subject.tokenizer)
     with Store(folder / subject.name / FILE, write=False) as store:
         for family in subject.families:
-            puzzles = {one.item.problem.id: one for one in load_family(family).puzzles(subject.questions)}
+            puzzles = {one.item.problem.id: one for one in asked(load_family(family), subject.questions)}
             for record in store.records(traces=True, task=task_of(family)):
                 puzzle = puzzles[record.key.question]
                 yield measured(family.partition(":")[0], puzzle, record, count)
+
+
+def asked(family: Family, questions: int) -> Iterator[Puzzle]:
+    """Return the puzzles whose questions a benchmark asks: `arithmetic` may ask one twice, the lab's tasks do not."""
+    arithmetic = family.name.startswith("arithmetic")
+    return iter(family.puzzles(questions)) if arithmetic else islice(fresh(family), questions)
 
 
 def measured(family: str, puzzle: Puzzle, record: Record, count: Tokenize) -> Measured:
@@ -169,8 +178,8 @@ def tokenizer(name: str) -> Tokenize:
     from ponder.engines.model_store import ModelStore
 
     path = ModelStore().path(load_models().find(name))
-    if (path.parent / "tokenizer.json").exists():
-        loaded = AutoTokenizer.from_pretrained(path.parent, local_files_only=True)
+    if path.is_dir():
+        loaded = AutoTokenizer.from_pretrained(path, local_files_only=True)
     else:
         loaded = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
     return lambda text: len(loaded(text, add_special_tokens=False)["input_ids"])

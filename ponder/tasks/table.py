@@ -39,7 +39,7 @@ def _plain(name: str, cls: type[object]) -> Load:
         config: dict[str, Value] = {"method": name, **options(rest, name)}
         if cls is Arithmetic:
             config.setdefault("seed", seed)
-        return cast(Task, from_config(config, lambda _: cls))
+        return cast(Task, from_config(config, lambda *_: cls))
 
     return load
 

@@ -46,7 +46,10 @@ class Subject:
     every: int
 
 
-SUBJECTS = (Subject("tiny-reasoner", FAMILIES, 200, 1024, 8),)
+SUBJECTS = (
+    Subject("tiny-reasoner", FAMILIES, 200, 1024, 8),
+    Subject("smol-thinker", ("arithmetic:level=1-5,language=mix",), 1000, 768, 8),
+)
 
 
 def record(subject: Subject, folder: Path, options: Sequence[str]) -> None:

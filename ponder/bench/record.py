@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite, isnan
+from typing import cast
 
 from ponder.bench.probing import Written, confidence, read_probe, spelt
-from ponder.core.engine import Cap, Chunk, Logprob
+from ponder.core.engine import Cap, Chunk, Logprob, SamplingArgs
+from ponder.core.errors import DataError
 from ponder.core.gather import gather
-from ponder.core.judge import Item, Reference, Verifier
+from ponder.core.judge import Item, Reference, Scorer, Verifier
 from ponder.core.problem import Prompt
 from ponder.core.run import Call, Run
 from ponder.text.certainty import brace_end
@@ -38,13 +41,29 @@ class Grid:
     tokens: int = 20
     """The most tokens of a probe."""
     oracle: Oracle | None = field(default=None, compare=False)
+    scorers: Mapping[str, Scorer] = field(default_factory=dict)
+    """Name to what also says how good each full reply is."""
+
+    @property
+    def asks(self) -> SamplingArgs:
+        """What the scorers want a reply to carry."""
+        wanted: SamplingArgs = {}
+        for asked in (scorer.asks() for scorer in self.scorers.values()):
+            rivals = max(wanted.get("logprobs", 0), asked.get("logprobs", 0))
+            wanted = {**wanted, **asked, "logprobs": rivals}
+        return wanted
 
 
 async def record_item(
     item: Item, verifier: Verifier, run: Run, samples: int, grid: Grid, pool: VerifierPool
 ) -> dict[str, object]:
-    """Return one line of a recording: `samples` full replies with their probes. Raises `Cut` where a limit ends it."""
-    lines = await gather(_Sample(item, verifier, run.quiet(i), grid, pool).line() for i in range(samples))
+    """Return one line of a recording: `samples` full replies with their probes and scores.
+
+    Raises `Cut` where a limit ends it, and `DataError` for a scorer that gives something else than a number for each.
+    """
+    found = await gather(_Sample(item, verifier, run.quiet(i), grid, pool).line() for i in range(samples))
+    lines = [line for line, _ in found]
+    await _score(item, run, grid.scorers, [call for _, call in found], lines)
     trace = run.trace
     return {
         "id": item.problem.id,
@@ -58,6 +77,21 @@ async def record_item(
     }
 
 
+async def _score(
+    item: Item, run: Run, scorers: Mapping[str, Scorer], calls: Sequence[Call], lines: Sequence[Json]
+) -> None:
+    """Add to each line what the scorers say of its reply; a score that JSON cannot hold is written as null."""
+    for place, (name, scorer) in enumerate(scorers.items()):
+        view = run.quiet(len(calls) + place)
+        values = [score.value for score in await scorer.score(item.problem, calls, view)]
+        for call in view.calls:
+            _whole(call)
+        if len(values) != len(calls) or any(map(isnan, values)):
+            raise DataError(f"the scorer {name} gave {values} for {len(calls)} replies; it must give each one a number")
+        for line, value in zip(lines, values, strict=True):
+            cast(Json, line.setdefault("scores", {}))[name] = value if isfinite(value) else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Sample:
     """What one reply is recorded with."""
@@ -68,8 +102,8 @@ class _Sample:
     grid: Grid
     pool: VerifierPool
 
-    async def line(self) -> Json:
-        """Draw the reply, then ask along it."""
+    async def line(self) -> tuple[Json, Call]:
+        """Draw the reply, then ask along it; return what is written of it, and the reply."""
         written, prompt = await self._draw()
         call, sampling = written.call, self.run.sampling
         exit = self.grid.oracle(self.item, written.thinking) if self.grid.oracle else None
@@ -96,14 +130,14 @@ class _Sample:
             line["pieces"] = pieces
         if self.grid.oracle:
             line["exit"] = None if exit is None else written.sums[written.at_character(exit)]
-        return line
+        return line, call
 
     async def _draw(self) -> tuple[Written, Prompt]:
         """Return the full reply, and the prompt that it answers: that of plain `sample`."""
         engine, problem = self.run.engine, self.item.problem
         prompt = Prompt.of(problem, "" if engine.think else STEP_BY_STEP.to(problem.question))
         chunks: list[Chunk] = []
-        async with self.run.stream(prompt) as live:
+        async with self.run.stream(prompt, **self.grid.asks) as live:
             async for chunk in live:
                 chunks.append(chunk)
         return Written.of(_whole(live.call), chunks, engine.think), prompt

@@ -59,8 +59,11 @@ class RecordedProblem:
     """Everything that the source says about it."""
 
 
-def read_traces(path: Path, limit: int | None = None) -> Iterator[RecordedProblem]:
-    """Yield the problems of a `.jsonl` or gzipped file. Raises `DataError` that names the file and the line."""
+def read_traces(path: Path, limit: int | None = None, reward: str | None = None) -> Iterator[RecordedProblem]:
+    """Yield the problems of a `.jsonl` or gzipped file. Raises `DataError` that names the file and the line.
+
+    `reward` is the one of each sample's `scores` that counts as its reward; by default its field `reward` does.
+    """
     seen: set[str] = set()
     tokenizer: str | None = None
     for number, line in _lines(path):
@@ -69,7 +72,7 @@ def read_traces(path: Path, limit: int | None = None) -> Iterator[RecordedProble
         if not seen and "samples" not in data and isinstance(data.get("tokenizer"), str):
             tokenizer = str(data["tokenizer"])
             continue
-        problem = _problem(data, tokenizer, where)
+        problem = _problem(data, tokenizer, where, reward)
         if problem.id in seen:
             raise DataError(f"{where}: the id {problem.id!r} stands on an earlier line, too; give each problem its own")
         seen.add(problem.id)
@@ -122,7 +125,7 @@ def _parse(line: bytes, where: str) -> dict[str, object]:
     return data
 
 
-def _problem(data: dict[str, object], tokenizer: str | None, where: str) -> RecordedProblem:
+def _problem(data: dict[str, object], tokenizer: str | None, where: str, reward: str | None) -> RecordedProblem:
     for name in ("id", "samples"):
         if name not in data:
             raise DataError(f"{where} has no field {name!r}; a problem has id, question, answer and samples")
@@ -136,7 +139,7 @@ def _problem(data: dict[str, object], tokenizer: str | None, where: str) -> Reco
         question, answer = _text(data, "question"), _text(data, "answer")
         where = f"{where}, sample"
         for sample in listed:
-            samples.append(_sample(sample))
+            samples.append(_sample(sample, reward))
     except _Wrong as error:
         place = f"{where} {len(samples)}" if where.endswith("sample") else where
         raise DataError(f"{place}: {error}") from None
@@ -148,7 +151,7 @@ class _Wrong(Exception):
     """What is wrong with a problem or a sample, without its place: that is only worked out for those that are."""
 
 
-def _sample(data: object) -> RecordedSample:
+def _sample(data: object, reward: str | None) -> RecordedSample:
     if not isinstance(data, dict):
         raise _Wrong("a sample must be an object with the field text")
     text = data.get("text")
@@ -162,7 +165,7 @@ def _sample(data: object) -> RecordedSample:
         "prediction" in data,
         _text(data, "prediction"),
         _correct(data),
-        _number(data, "reward"),
+        _number(data, "reward") if reward is None else _score(data, reward),
         _bool(data, "closed_thinking"),
         () if data.get("probes") is None else _probes(data["probes"]),
         data,
@@ -180,6 +183,16 @@ def _correct(data: Mapping[str, object]) -> bool | None:
     if not 0 <= score <= 1:
         raise _Wrong(f"score = {score!r} must be in 0 to 1, where 1 is right")
     return score == 1
+
+
+def _score(data: Mapping[str, object], name: str) -> float:
+    """Return one of the scores; minus infinity for one that was not to be had, as of an empty reply."""
+    scores = data.get("scores")
+    if not isinstance(scores, dict) or name not in scores:
+        known = ", ".join(map(str, scores)) if isinstance(scores, dict) else "none"
+        raise _Wrong(f"there is no score {name!r}; scores are: {known}")
+    value = _number(scores, name)
+    return -math.inf if value is None else value
 
 
 def _probes(data: object) -> tuple[RecordedProbe, ...]:

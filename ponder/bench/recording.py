@@ -17,6 +17,7 @@ from ponder.core.engine import Cap, Engine, Sampling
 from ponder.core.errors import DataError, EngineError, PonderError, Unsupported
 from ponder.core.gather import gather
 from ponder.core.judge import Item, Task
+from ponder.core.method import check
 from ponder.core.run import Purse, Run, derive_seed
 from ponder.verify import VerifierPool
 
@@ -55,6 +56,8 @@ class RecordPlan:
             "seed": self.seed,
             "sampling": sampling_config(self.sampling),
         }
+        if self.grid.scorers:
+            recording["scorers"] = list(self.grid.scorers)
         return {"tokenizer": engine.name, "recording": recording}
 
 
@@ -100,8 +103,11 @@ async def record(
 ) -> Recorded:
     """Record every question that the file does not hold yet. Cancelling the call keeps all lines that are whole.
 
-    Raises `Unsupported` before the first token for an engine that cannot continue a reply.
+    Raises `Unsupported` before the first token for an engine that cannot continue a reply, or lacks what a scorer
+    needs.
     """
+    for scorer in plan.grid.scorers.values():
+        check(scorer, {"main": engine})
     if Cap.PREFILL not in engine.caps:
         raise Unsupported(
             f"{engine.name} lacks {Cap.PREFILL.name} ({Cap.PREFILL.value}), and a probe continues one; use an engine "

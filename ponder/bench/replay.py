@@ -81,6 +81,8 @@ class ReplayPlan:
     """Count votes over whole replies without running an event loop for each: equal results, many times faster."""
     curve: bool = False
     """Keep what `mean_curve` needs of every problem."""
+    reward: str | None = None
+    """Which of the recorded scores is the reward; by default the field of that name."""
 
 
 @dataclass(slots=True)
@@ -142,7 +144,7 @@ async def replay(plan: ReplayPlan) -> Replayed:
     async with VerifierPool(os.cpu_count() or 1) as pool:
         grader = Grader(plan.grading, plan.verifier, pool)
         ours = grader if plan.grading == "ponder" else Grader("ponder", plan.verifier, pool)
-        source = _chosen(read_traces(plan.path, plan.limit), common, result)
+        source = _chosen(read_traces(plan.path, plan.limit, plan.reward), common, result)
         while batch := list(islice(source, BATCH)):
             if result.problems == len(batch):
                 grader.look(batch)

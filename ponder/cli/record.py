@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from ponder.cli.output import console, print_json
 from ponder.cli.ranges import AT_ONCE, MOST, Finite
 from ponder.core.engine import Sampling
 from ponder.core.errors import EngineError
-from ponder.core.judge import Item, Task
+from ponder.core.judge import Item, Scorer, Task
 
 if TYPE_CHECKING:
     from ponder.bench.record import Oracle
@@ -49,6 +50,13 @@ if TYPE_CHECKING:
     help="What to ask with: close, sentence, or a text of your own. The first one is what a replay takes.",
 )
 @click.option("--probe-tokens", type=click.IntRange(1, MOST), default=20, show_default=True, help="Of one probe.")
+@click.option(
+    "--scorer",
+    "scorers",
+    multiple=True,
+    metavar="NAME",
+    help="Note how good each reply is, too. Repeatable.",
+)
 @click.option("--limit", type=click.IntRange(1, MOST), help="Questions. Default: all; 1,000 of those without end.")
 @click.option("--task-seed", type=int, default=0, show_default=True, help="Of generated questions.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the replies.")
@@ -70,6 +78,7 @@ def record(
     at_words: str | None,
     probes: tuple[str, ...],
     probe_tokens: int,
+    scorers: tuple[str, ...],
     limit: int | None,
     task_seed: int,
     seed: int,
@@ -100,7 +109,7 @@ def record(
     plan = RecordPlan(
         task=loaded,
         path=out,
-        grid=Grid(every, {}, words, probe_tokens, oracle_of(loaded, limit)),
+        grid=Grid(every, {}, words, probe_tokens, oracle_of(loaded, limit), scorers_of(scorers)),
         sampling=Sampling(max_tokens=max_tokens, temperature=heat, top_p=top_p, top_k=top_k),
         samples=samples,
         seed=seed,
@@ -146,6 +155,13 @@ async def _record(
         plan = replace(plan, grid=grid, concurrency=concurrency or main.concurrency)
         with counted("recording") as done:
             await run_recording(plan, engine, done, outcome)
+
+
+def scorers_of(names: Sequence[str]) -> dict[str, Scorer]:
+    """Return scorers with their default options, by name. Raises `OptionError` for one that is not known."""
+    from ponder.scorers import find_scorer
+
+    return {name: find_scorer(name)() for name in names}
 
 
 def oracle_of(task: Task, limit: int | None) -> Oracle | None:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--curve", is_flag=True, help="Show accuracy over the number of samples: pass@k, votes, and best by reward."
 )
+@click.option("--reward", metavar="SCORER", help="The recorded score that `scorer=recorded` and --curve go by.")
 @click.option(
     "--along", is_flag=True, help="Try every rule that stops a thought early, at every threshold, by recorded probes."
 )
@@ -73,6 +74,7 @@ def replay(
     common: bool,
     disagreements: bool,
     curve: bool,
+    reward: str | None,
     along: bool,
     probe: str | None,
     plot: Path | None,
@@ -95,7 +97,8 @@ def replay(
 
     judge = verifier_of(verifier) if verifier else None
     if along:
-        _refuse({"by": by, "common": common, "disagreements": disagreements, "curve": curve, "baseline": baseline})
+        given = {"by": by, "common": common, "disagreements": disagreements, "curve": curve}
+        _refuse({**given, "reward": reward, "baseline": baseline})
         show_along(AlongPlan(traces, grading, judge, probe, limit), margin, plot, as_json)
         return
     if probe or plot:
@@ -110,6 +113,7 @@ def replay(
         limit,
         disagreements,
         curve=curve,
+        reward=reward,
     )
     _run(plan, baseline, margin, as_json)
 

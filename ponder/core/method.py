@@ -8,6 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from ponder.core.engine import Cap, Engine, Logprob
 from ponder.core.errors import Unsupported, nearest
+from ponder.core.judge import Scorer
 from ponder.core.problem import Problem, ToolCall
 from ponder.core.run import Call, Run
 
@@ -94,8 +95,8 @@ class Particular(Protocol):
         ...
 
 
-def check(method: Method, engines: Mapping[str, Engine]) -> None:
-    """Raise `Unsupported` if an engine that `method` needs is missing or cannot do what is needed."""
+def check(method: Method | Scorer, engines: Mapping[str, Engine]) -> None:
+    """Raise `Unsupported` if an engine that a method or scorer needs is missing or cannot do what is needed."""
     who = type(method).__name__
     for name, caps in method.needs().items():
         if name not in engines:

@@ -1,4 +1,7 @@
 import asyncio
+import json
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +13,14 @@ from ponder.bench.recorded import RecordedProblem, read_traces
 from ponder.bench.recording import Recorded, RecordPlan, record
 from ponder.core.engine import Cap, Sampling
 from ponder.core.errors import DataError, Unsupported
-from ponder.core.judge import Item
-from ponder.core.problem import Prompt
+from ponder.core.judge import Item, Score
+from ponder.core.problem import Problem, Prompt
+from ponder.core.run import Call, Run
 from ponder.engines.echo import CAPS, Echo, Fault
+from ponder.scorers.agreement import Agreement
+from ponder.scorers.mean_logprob import MeanLogprob
+from ponder.scorers.random_control import RandomControl
+from ponder.scorers.verifier_prompt import VerifierPrompt
 from ponder.tasks import load_task
 
 GRID = Grid(4, TEXTS)
@@ -188,3 +196,82 @@ def test_questions_without_an_answer_are_recorded_without_a_verdict(tmp_path: Pa
     assert problem.answer is None
     assert problem.samples[0].correct is None
     assert {probe["correct"] for probe in problem.samples[0].fields["probes"]} == {None}  # type: ignore[attr-defined]
+
+
+SCORED = replace(GRID, scorers={"mean_logprob": MeanLogprob(), "agreement": Agreement(), "verify": VerifierPrompt()})
+
+
+def test_scores_are_those_of_the_replies_and_their_calls_are_billed(tmp_path: Path) -> None:
+    engine = Echo()
+    outcome, problems = run(plan(tmp_path / "t.jsonl", samples=3, grid=SCORED), engine)
+    assert outcome.spent == sum(outcome.bill.values()) == engine.generated
+    assert outcome.bill["verify"] >= outcome.samples
+    for problem in problems:
+        scores = [sample.fields["scores"] for sample in problem.samples]
+        assert all(list(one) == ["mean_logprob", "agreement", "verify"] for one in scores)  # type: ignore[call-overload]
+        stated = [sample.prediction for sample in problem.samples]
+        for sample, one in zip(problem.samples, scores, strict=True):
+            assert one["mean_logprob"] < 0  # type: ignore[index]
+            assert one["agreement"] == pytest.approx((stated.count(sample.prediction) - 1) / 2)  # type: ignore[index]
+
+
+def test_scores_change_nothing_else_of_a_recording(tmp_path: Path) -> None:
+    _, plain = run(plan(tmp_path / "plain.jsonl", samples=2))
+    _, scored = run(plan(tmp_path / "scored.jsonl", samples=2, grid=SCORED))
+    texts = [[sample.text for sample in problem.samples] for problem in plain]
+    assert texts == [[sample.text for sample in problem.samples] for problem in scored]
+    with pytest.raises(DataError, match="scorers"):
+        run(plan(tmp_path / "plain.jsonl", samples=2, grid=SCORED))
+
+
+def test_a_score_serves_as_the_reward(tmp_path: Path) -> None:
+    made = plan(tmp_path / "t.jsonl", samples=3, grid=SCORED)
+    run(made)
+    for problem in read_traces(made.path, reward="mean_logprob"):
+        assert [sample.reward for sample in problem.samples] == [
+            sample.fields["scores"]["mean_logprob"]  # type: ignore[index]
+            for sample in problem.samples
+        ]
+    with pytest.raises(DataError, match="no score 'reward'; scores are: mean_logprob, agreement, verify"):
+        list(read_traces(made.path, reward="reward"))
+
+
+def test_a_scorer_that_needs_more_than_the_engine_has_is_refused_before_the_first_token(tmp_path: Path) -> None:
+    engine = Echo(caps=CAPS - {Cap.LOGPROBS})
+    with pytest.raises(Unsupported, match="MeanLogprob needs an engine with LOGPROBS"):
+        run(plan(tmp_path / "t.jsonl", grid=SCORED), engine)
+    assert engine.calls == 0
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.5, math.nan]])
+def test_a_scorer_that_gives_no_number_for_each_reply_is_named(tmp_path: Path, values: list[float]) -> None:
+    class Odd(RandomControl):
+        async def score(self, problem: Problem, calls: Sequence[Call], run: Run) -> list[Score]:
+            return [Score(value) for value in values]
+
+    with pytest.raises(DataError, match="the scorer odd gave"):
+        run(plan(tmp_path / "t.jsonl", samples=2, grid=replace(GRID, scorers={"odd": Odd()})))
+
+
+def test_a_limit_in_the_middle_of_scoring_writes_no_half_question(tmp_path: Path) -> None:
+    """A question whose last verdict did not fit is recorded by the next session; a written one has all of them."""
+    whole, (problem,) = run(plan(tmp_path / "whole.jsonl", samples=2, grid=SCORED, limit=1))
+    cut = 0
+    for left in range(1, whole.bill["verify"] + 1):
+        made = plan(tmp_path / f"{left}.jsonl", samples=2, grid=SCORED, limit=1, max_tokens_total=whole.spent - left)
+        outcome = asyncio.run(record(made, Echo()))
+        lines = made.path.read_text().splitlines()[1:]
+        assert len(lines) == outcome.done
+        if lines:
+            assert json.loads(lines[0])["samples"] == [dict(sample.fields) for sample in problem.samples]
+        else:
+            cut += 1
+            assert outcome.stopped == f"the limit of {whole.spent - left:,} generated tokens is reached"
+    assert cut
+
+
+def test_a_reply_that_could_not_be_scored_counts_as_the_worst(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"id": 1, "answer": "1", "samples": [{"text": "", "scores": {"x": null}}]}\n')
+    (problem,) = read_traces(path, reward="x")
+    assert problem.samples[0].reward == -math.inf

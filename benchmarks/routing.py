@@ -1,6 +1,6 @@
 """The study of routing: cascades and routes, short against long and small against large, beside mixtures by chance.
 
-    python benchmarks/routing.py [--only tiny] [--write | --check] [--out FOLDER] [--threads 1]
+    python benchmarks/routing.py [--only tiny] [--write | --check] [--out FOLDER] [--threads 1] [--models SMALL,LARGE]
 
 Every question is answered in each of four ways: by the small and by the large model, short and long, greedily. Every
 answer of the small model is scored by each measure of certainty. That is recorded question by question, in numbers
@@ -162,8 +162,8 @@ async def agreed(subject: Subject, side: str, *, problem: Item, view: Run, right
     return {"right": await right(rivals[best]), "tokens": view.trace.tokens - before, "score": values[best]}
 
 
-async def record(subject: Subject, path: Path, threads: int) -> None:
-    """Record what is missing; a line is written as its question ends."""
+async def record(subject: Subject, path: Path, threads: int, at_once: int) -> None:
+    """Record what is missing, so many questions at once; a line is written as its question ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     done = {(row["task"], row["id"]) for row in read(path)}
     # The tasks take turns, so that a recording that was stopped is of all of them.
@@ -179,7 +179,7 @@ async def record(subject: Subject, path: Path, threads: int) -> None:
     async with AsyncExitStack() as stack:
         engines = await opened(stack, subject, threads)
         pool = await stack.enter_async_context(VerifierPool())
-        gate = asyncio.Semaphore(AT_ONCE)
+        gate = asyncio.Semaphore(at_once)
         count = 0
         with path.open("a", encoding="utf-8") as file:
 
@@ -321,6 +321,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "routing", help="the recordings' folder")
     parser.add_argument("--only", action="append", choices=[one.name for one in SUBJECTS], help="one part only")
     parser.add_argument("--threads", type=int, default=1, help="of each model")
+    parser.add_argument("--models", help="SMALL,LARGE: where else the models of one part are, as `--model` takes them")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="questions")
     parser.add_argument("--live", action="store_true", help="run cascades, too, and compare")
     parser.add_argument("--write", action="store_true", help=f"record into {STUDY.relative_to(ROOT)}, write the page")
     parser.add_argument("--check", action="store_true", help="fail if the page does not show the committed recordings")
@@ -331,9 +333,12 @@ def main() -> int:
     old = {path: path.read_text(encoding="utf-8") for path in paths if kept}
     new = dict(old)
     for subject in [one for one in SUBJECTS if not args.only or one.name in args.only]:
+        if args.models:
+            small, _, large = args.models.partition(",")
+            subject = replace(subject, models=(small, large))
         path = folder / f"{subject.name}.jsonl"
         if not args.check:
-            asyncio.run(record(subject, path, args.threads))
+            asyncio.run(record(subject, path, args.threads, args.at_once))
         if args.live and asyncio.run(live(subject, path, args.threads)):
             return 1
         if args.write:

@@ -9,13 +9,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("first_study.py", "small_models.py", "gateway_sweep.py", "stopping.py", "prompts.py", "routers.py")
-
-
-@pytest.mark.parametrize(
-    "script",
-    ["first_study.py", "small_models.py", "gateway_sweep.py", "stopping.py", "prompts.py", "routers.py", "routing.py"],
+SCRIPTS = (
+    "first_study.py",
+    "small_models.py",
+    "gateway_sweep.py",
+    "stopping.py",
+    "shared_votes.py",
+    "prompts.py",
+    "routers.py",
+    "routing.py",
 )
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_every_page_shows_the_committed_run(script: str) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / script), "--check"]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -41,3 +47,15 @@ def test_the_study_of_prompts_tells_what_a_run_holds_and_goes_on_with_it(tmp_pat
     assert page.count("| `token_budget` | 2 |") == 2
     assert page.count("`token_budget`: 2 of 2 estimates could not be read.") == 2
     assert page.count("| `style(template=word_limit, limit=25)` |") == 6
+
+
+def test_one_set_of_samples_serves_all_votes_and_is_billed_as_it_is_read(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "shared_votes.py"), "--model", "echo", "--out", str(tmp_path)]
+    drawn = subprocess.run(command, capture_output=True, text=True, check=True)
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    page = drawn.stdout[drawn.stdout.index("### gsm8k") :]
+    assert page == again.stdout[again.stdout.index("### gsm8k") :]
+    assert page.count("800 samples, 0 cut at 400 tokens") == 2
+    cells = {row[1].strip(): row for row in (line.split("|") for line in page.splitlines()) if len(row) == 7}
+    whole, stopped = (float(cells[f"`{name}`"][3]) for name in ("self_consistency", "adaptive_consistency(n=8)"))
+    assert stopped < whole == float(cells["`best_of_n(scorer=mean_logprob)`"][3])

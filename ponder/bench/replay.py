@@ -308,9 +308,11 @@ async def _solve(
 ) -> Attempt:
     """Run a method on an engine that has these replies to give."""
     recorded = graded.problem
-    # A race between samples is decided token by token, however little is asked of the engine.
+    # A race between samples is decided token by token, however little is asked of the engine; and what is no vote over
+    # plain samples may stop or begin a reply wherever it likes.
     races = isinstance(method, BestOfN) and method.stop_at is not None
-    whole = not races and not any(method.needs().values())
+    plain = isinstance(getattr(method, "inner", method), Sample)
+    whole = plain and not races and not any(method.needs().values())
     thoughts = [_thought(reply, whole) for reply in group]
     rewards = rewards_of(["".join(piece.text for piece in thought.pieces) for thought in thoughts], group)
     problem = replace(Problem.of(recorded.question or recorded.id, recorded.id), meta=rewards)

@@ -281,3 +281,16 @@ def test_a_method_that_stops_early_is_replayed_from_probes(tmp_path: Path) -> No
     assert stopped.accuracy == 1
     assert stopped.tokens_by_role == {"think": 12, "probe": 6}
     assert stopped.saving == pytest.approx(1 - 18 / 40)
+
+
+def test_a_method_that_writes_the_beginning_itself_is_billed_for_the_rest(tmp_path: Path) -> None:
+    """No method is told that a thought of two pieces is one token, or none: `thinking_mode` may open it and end it."""
+    text = "<think>\n9 x 7 = 56? No, 9 x 6 = 54, so 63. Sure? Yes, very sure.</think>\\boxed{63}"
+    probes = [{"at": at, "answer": a, "p": 0.9, "tokens": 3} for at, a in ((6, "56"), (12, "63"))]
+    path = traces(tmp_path / "t", answer="63", samples=[{"text": text, "tokens": 40, "probes": probes}])
+    specs = "sample,thinking_mode,thinking_mode:mode=budget,tokens=8,constant_cut:tokens=8,constant_cut:tokens=14"
+    plan = ReplayPlan(path, plan_methods(specs, catalogue()), verifier=Boxed())
+    plain, on, bounded, cut, late = rows_of(asyncio.run(replay(plan)))
+    assert 38 <= on.tokens <= plain.tokens == 40
+    assert (bounded.accuracy, bounded.tokens) == (cut.accuracy, cut.tokens) == (0, 8 + 3)
+    assert (late.accuracy, late.tokens) == (1, 14 + 3)

@@ -15,6 +15,7 @@ SCRIPTS = (
     "gateway_sweep.py",
     "stopping.py",
     "shared_votes.py",
+    "everywhere.py",
     "prompts.py",
     "routers.py",
     "routing.py",

@@ -32,7 +32,7 @@ from ponder.cli.output import interval, percent
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 STUDY = DOCS / "studies" / "prompts"
-TASKS, QUESTIONS, NEW_TOKENS, MARGIN = ("gsm8k", "svamp"), 200, 512, 0.05
+TASKS, QUESTIONS, NEW_TOKENS, MARGIN = ("gsm8k", "svamp"), 100, 512, 0.05
 METHODS = ",".join(
     (
         "sample",

@@ -330,8 +330,8 @@ class Live:
 
     def _refuse_half(self, last: Chunk) -> None:
         """Raise `EngineError` for a thought that a server seems to have ended at one of the client's stop strings."""
-        said = "".join(self._answer).strip() or last.tool_calls
-        if self._finish == "stop" and self._clients and self._sampling.stop and self._thinking and not said:
+        inside = last.channel == "think" and self._thinking and not "".join(self._answer).strip()
+        if inside and self._finish == "stop" and self._clients and self._sampling.stop:
             self._finish = "error"
             raise EngineError(
                 f"{self._engine.name}: the reply ended in its thinking, where the server looks for stop strings too; "

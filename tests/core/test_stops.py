@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -173,3 +173,17 @@ async def test_a_thought_that_a_server_ended_is_an_error_with_its_remedy_and_is_
 async def test_a_reply_with_an_answer_or_without_a_thought_is_none(said: str, answer: str) -> None:
     call = await Run(Unmarked(said), sampling=Sampling(stop=("END",))).generate(ASK)
     assert (call.finish, call.answer) == ("stop", answer)
+
+
+async def test_an_answer_that_begins_with_a_stop_string_is_empty_and_no_error() -> None:
+    class Blocks(Unmarked):
+        @asynccontextmanager
+        async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
+            async def chunks() -> AsyncIterator[Chunk]:
+                yield Chunk("so ", "think")
+                yield Chunk("", "answer", 0, finish="stop", matched_stop="END")
+
+            yield chunks()
+
+    call = await Run(Blocks(""), sampling=Sampling(stop=("END",))).generate(ASK)
+    assert (call.thinking, call.answer, call.matched_stop) == ("so ", "", "END")

@@ -200,6 +200,15 @@ class Store:
             row = self._db.execute(query).fetchone()
             return int(row[0]), int(row[1])
 
+    def refusals(self) -> list[tuple[str, int, str]]:
+        """Return the methods that could not do their work, in how many attempts, and why in one of them."""
+        why = "CASE WHEN json_valid(trace) THEN json_extract(trace, '$.solution.evidence.refused') END"
+        # Most traces hold no such word, and need not be parsed.
+        query = f"SELECT method, {why} AS why FROM attempt WHERE trace LIKE '%\"refused\":%' AND {why} IS NOT NULL"
+        with _named(self.path):
+            rows = self._db.execute(f"SELECT method, COUNT(*), MIN(why) FROM ({query}) GROUP BY method").fetchall()
+            return [(method, count, reason) for method, count, reason in rows]
+
     def failures(self) -> int:
         """How many attempts failed so far and were not made good later."""
         query = (

@@ -112,6 +112,10 @@ async def _ask(
         return
     screen.finish(solution)
     _print_bill(run.trace, solution)
+    if refused := solution.evidence.get("refused"):
+        console(stderr=True).print(
+            f"{type(method).__name__} could not do its work: {refused}.", style="yellow", markup=False, soft_wrap=True
+        )
     if not solution.answer.strip() and solution.finish in ("length", "budget", "deadline"):
         raise SystemExit(1)  # no answer at all is no success
 

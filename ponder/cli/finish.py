@@ -44,7 +44,7 @@ def finish_run(
     export_jsonl(store, info.folder / "attempts.jsonl")
     page = _write_report(store, info, outcome, [*rows, *others], found) if report and rows else None
     if as_json:
-        print_json({**run_json(info, outcome, [*rows, *others]), **complexity_json(found)})
+        print_json({**run_json(info, outcome, [*rows, *others], refused(store)), **complexity_json(found)})
         _tell_failures(store, outcome, stderr=True)
         return
     out = console()
@@ -74,8 +74,10 @@ def _tell(store: Store, info: RunInfo, outcome: Outcome | None, page: Path | Non
 
 
 def _tell_failures(store: Store, outcome: Outcome | None, *, stderr: bool = False) -> None:
-    """Say why a run is not whole, and what to do."""
+    """Say why a run is not whole, or not what its methods' names say, and what to do."""
     out = console(stderr=stderr)
+    for warning in refused(store):
+        out.print(warning, style="yellow", markup=False)
     if outcome is not None and outcome.stopped:
         out.print(
             f"Stopped: {outcome.stopped}. What is finished is kept; the same command goes on.",
@@ -86,6 +88,13 @@ def _tell_failures(store: Store, outcome: Outcome | None, *, stderr: bool = Fals
     if failed:
         last = f", the last one with: {outcome.last_error}" if outcome is not None and outcome.last_error else ""
         out.print(f"{failed} attempts failed{last}. The same command tries them again.", style="yellow", markup=False)
+
+
+def refused(store: Store) -> list[str]:
+    """Return a sentence for each method that was plain sampling, or part of it, because its work cannot be done."""
+    return [
+        f"{method} could not do its work in {count:,} attempts: {reason}." for method, count, reason in store.refusals()
+    ]
 
 
 def saving_sentence(row: Row) -> str | None:
@@ -110,7 +119,9 @@ def saving_sentence(row: Row) -> str | None:
     return text
 
 
-def run_json(info: RunInfo, outcome: Outcome | None, rows: Sequence[Row]) -> dict[str, object]:
+def run_json(
+    info: RunInfo, outcome: Outcome | None, rows: Sequence[Row], warnings: Sequence[str] = ()
+) -> dict[str, object]:
     """Return the object that `--json` prints; `docs/json.md` describes it."""
     run: dict[str, object] = {
         "schema": SCHEMA,
@@ -118,6 +129,7 @@ def run_json(info: RunInfo, outcome: Outcome | None, rows: Sequence[Row]) -> dic
         "model": info.model,
         "weak": info.weak,
         "sampling": dict(info.sampling),
+        "warnings": list(warnings),
     }
     if outcome is not None:
         run |= {
@@ -159,5 +171,5 @@ def _write_report(
     from ponder.bench.report import build_report
 
     notes = [f"The run stopped early: {outcome.stopped}."] if outcome is not None and outcome.stopped else []
-    data = report_data(store, info, rows, notes)
+    data = report_data(store, info, rows, [*notes, *refused(store)])
     return build_report(replace(data, complexities={one.task: one for one in found}), info.folder)

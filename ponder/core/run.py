@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
@@ -13,44 +13,14 @@ from ponder.core.engine import Channel, Chunk, Engine, Logprob, Sampling, Sampli
 from ponder.core.errors import EngineError, OptionError, nearest
 from ponder.core.problem import Prompt, ToolCall
 from ponder.core.seeds import derive_seed
+from ponder.core.shared import Branch, Shared, equal, text_only
+from ponder.core.stops import AnswerStops, scope
 from ponder.core.trace import ROLES, Call, CallFinish, Purse, Role, Trace, merge_usage, split_usage
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
 __all__ = ["ROLES", "Call", "CallFinish", "Live", "Purse", "Role", "Run", "Trace", "derive_seed"]
-
-
-@dataclass(slots=True)
-class _Branch:
-    """Counters of one branch: calls so far, and how often each prompt was asked."""
-
-    calls: int = 0
-    asked: dict[tuple[Prompt, tuple[int, ...]], int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Shared:
-    """What all views of one run have in common."""
-
-    engines: Mapping[str, Engine]
-    seed: int
-    purse: Purse
-    extract: Callable[[str], str | None]
-    same: Callable[[str, str], bool]
-    on_show: Callable[[str, Channel], None] | None
-    on_note: Callable[[str], None] | None
-    on_call: Callable[[Call], None] | None
-    trace: Trace = field(default_factory=Trace)
-    branches: dict[tuple[int, ...], _Branch] = field(default_factory=dict)
-
-
-def _text_only(text: str) -> str | None:
-    return text.strip() or None
-
-
-def _equal(a: str, b: str) -> bool:
-    return a.strip() == b.strip()
 
 
 class Run:
@@ -70,8 +40,8 @@ class Run:
         seed: int = 0,
         deadline: float | None = None,
         budget: int | Purse | None = None,
-        extract: Callable[[str], str | None] = _text_only,
-        same: Callable[[str, str], bool] = _equal,
+        extract: Callable[[str], str | None] = text_only,
+        same: Callable[[str, str], bool] = equal,
         on_show: Callable[[str, Channel], None] | None = None,
         on_note: Callable[[str], None] | None = None,
         on_call: Callable[[Call], None] | None = None,
@@ -79,10 +49,10 @@ class Run:
         if not isinstance(engines, Mapping):
             engines = {"main": engines}
         purse = budget if isinstance(budget, Purse) else Purse(budget)
-        self._shared = _Shared(engines, seed, purse, extract, same, on_show, on_note, on_call)
+        self._shared = Shared(engines, seed, purse, extract, same, on_show, on_note, on_call)
         self._engine = "main"
         self._path: tuple[int, ...] = ()
-        self._branch = self._shared.branches.setdefault((), _Branch())
+        self._branch = self._shared.branches.setdefault((), Branch())
         self._purse: Purse | None = None
         self._silent = False
         self.sampling = sampling or Sampling()
@@ -128,7 +98,7 @@ class Run:
         view._shared = self._shared
         view._engine = engine or self._engine
         view._path = self._path if path is None else path
-        view._branch = self._branch if path is None else self._shared.branches.setdefault(path, _Branch())
+        view._branch = self._branch if path is None else self._shared.branches.setdefault(path, Branch())
         view._purse = purse or self._purse
         view._silent = self._silent or silent
         view.sampling = self.sampling
@@ -175,8 +145,11 @@ class Run:
         return self._shared.same(a, b)
 
     def stream(self, prompt: Prompt, role: Role = "think", **over: Unpack[SamplingArgs]) -> Live:
-        """Open a generation: `async with run.stream(prompt) as live: async for chunk in live: ...`."""
-        return Live(self, prompt, role, self._draw(prompt, over))
+        """Open a generation: `async with run.stream(prompt) as live: async for chunk in live: ...`.
+
+        The run's own stop strings are the client's and bind the answer alone; those named here bind all that comes.
+        """
+        return Live(self, prompt, role, self._draw(prompt, over), clients="stop" not in over)
 
     async def generate(self, prompt: Prompt, role: Role = "think", **over: Unpack[SamplingArgs]) -> Call:
         """Generate to the end and return the call."""
@@ -202,7 +175,7 @@ class Run:
 class Live:
     """An open generation: iterate over it for chunks; `call` is what came, final once the block is left."""
 
-    def __init__(self, run: Run, prompt: Prompt, role: Role, sampling: Sampling) -> None:
+    def __init__(self, run: Run, prompt: Prompt, role: Role, sampling: Sampling, clients: bool = False) -> None:
         self._run = run
         self._shared = run._shared
         self._engine = run.engine
@@ -210,7 +183,10 @@ class Live:
         self._role: Role = role
         budget = run.budget
         self._capped = budget is not None and budget < sampling.max_tokens
-        self._sampling = replace(sampling, max_tokens=budget) if self._capped and budget is not None else sampling
+        sampling = replace(sampling, max_tokens=budget) if self._capped and budget is not None else sampling
+        self._clients = clients
+        self._sampling, self._stop = scope(sampling, self._engine.think, prompt) if clients else (sampling, ())
+        self._stops: AnswerStops | None = None
         self._manager: AbstractAsyncContextManager[AsyncIterator[Chunk]] | None = None
         self._chunks: AsyncIterator[Chunk] | None = None
         self._finish: CallFinish | None = None
@@ -249,6 +225,8 @@ class Live:
             try:
                 async with limit:
                     self._chunks = await self._manager.__aenter__()
+                if self._stop:
+                    self._chunks = self._stops = AnswerStops(self._chunks, self._stop)
             except TimeoutError:
                 self._manager = None
                 self._end_by(limit)
@@ -289,6 +267,10 @@ class Live:
                 return await self._manager.__aexit__(kind, error, trace)
             return None
         finally:
+            if self._stops is not None:
+                # Whoever ended the call did so before it was known what this would become.
+                self._text.append(self._stops.held)
+                self._answer.append(self._stops.held)
             self._call = self._snapshot()
             if self._manager is not None:
                 self._settle()
@@ -342,8 +324,19 @@ class Live:
             cut = self._capped and chunk.finish == "length"
             self._finish = "budget" if cut else chunk.finish
             self._tools, self._matched = chunk.tool_calls, chunk.matched_stop
+            self._refuse_half(chunk)
         elif self._broke:
             self._finish = "budget"
+
+    def _refuse_half(self, last: Chunk) -> None:
+        """Raise `EngineError` for a thought that a server seems to have ended at one of the client's stop strings."""
+        inside = last.channel == "think" and self._thinking and not "".join(self._answer).strip()
+        if inside and self._finish == "stop" and self._clients and self._sampling.stop:
+            self._finish = "error"
+            raise EngineError(
+                f"{self._engine.name}: the reply ended in its thinking, where the server looks for stop strings too; "
+                "ask without them, or tell the model's think marks: --think-open MARK --think-close MARK"
+            )
 
     @property
     def _broke(self) -> bool:
@@ -360,10 +353,8 @@ class Live:
         return self._think_tokens + self._answer_tokens + self._latent >= self._sampling.max_tokens
 
     def _snapshot(self) -> Call:
-        think, answer = self._think_tokens, self._answer_tokens
         usage = self._usage or Usage()
-        if usage.generated is not None:
-            think, answer = split_usage(usage, think, answer)
+        think, answer = split_usage(usage, self._think_tokens, self._answer_tokens)
         moved = min(self._moved, answer)
         think, answer = think + moved, answer - moved
         ended = self._matched is None

@@ -131,9 +131,9 @@ def merge_usage(old: Usage | None, new: Usage) -> Usage:
 
 
 def split_usage(usage: Usage, think: int, answer: int) -> tuple[int, int]:
-    """Split the server's own total as it says itself, else in the proportion of the chunks."""
-    total = usage.generated or 0
-    if total == think + answer:
+    """Split the server's own total as it says itself, else as the chunks are split; without it, by these."""
+    total = usage.generated
+    if total is None or total == think + answer:
         return think, answer
     if usage.thinking is not None:
         return usage.thinking, total - usage.thinking

@@ -115,7 +115,8 @@ async def _open_remote(spec: str, options: EngineOptions) -> AsyncIterator[Loade
     if spec == "echo":
         from ponder.engines.echo import Echo
 
-        yield Loaded(Echo(turn=16), options.concurrency or 64, "echo: scripted replies, no model", weak=True)
+        echo = Echo(turn=16) if options.think is None else Echo(turn=16, think=options.think)
+        yield Loaded(echo, options.concurrency or 64, "echo: scripted replies, no model", weak=True)
     elif spec.startswith("tape:"):
         from ponder.engines.tape import Replay
 

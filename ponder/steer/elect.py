@@ -32,6 +32,14 @@ def limit(samples: Sequence[Draw]) -> Finish | None:
     return "deadline" if "deadline" in ends else "budget" if "budget" in ends else None
 
 
+def silent(samples: Sequence[Draw], patience: int) -> bool:
+    """Say whether so many samples were drawn, and none of them states an answer; with `patience` 0 it is never so.
+
+    Ten say with 95 % certainty that fewer than 26 % of all samples would state one (0.74 ** 10 = 0.05).
+    """
+    return 0 < patience <= len(samples) and all(sample.stated is None for sample in samples)
+
+
 def votes(samples: Sequence[Draw], winner: Sequence[int]) -> dict[str, float | str]:
     """Return what a vote tells: the winner's votes, their share of all samples, and how many state no answer."""
     n, failed = len(samples), sum(sample.stated is None for sample in samples)

@@ -47,22 +47,30 @@ def beside(thought: Thought, run: Run, ask: Ask, phrase: Phrase, question: str) 
 async def glimpse(run: Run, prompt: Prompt, at: int, whole: bool, **asks: Unpack[SamplingArgs]) -> Glimpse:
     """Ask for the answer; unless the `whole` reply is wanted, leave it once the box is closed.
 
-    A reply that ends by itself has said its answer, whether or not it closed the box: so do recorded probes.
+    A reply that ends by itself has said its answer, whether or not it closed the box: so do recorded probes. So does
+    one that closes the thought instead: it goes on to an answer that nobody asked for here, and is left in any case.
     """
-    begun, text, counted = prompt.prefill.endswith("{"), "", 0
+    begun, text, counted, over = prompt.prefill.endswith("{"), "", 0, False
     closed: int | None = None
+    mark = run.engine.think.close.strip()
+    shut_before = not mark or mark in prompt.prefill
     asked: SamplingArgs = {**asks, "stop": ()}
     async with run.stream(prompt, "probe", **asked) as live:
         async for chunk in live:
             text += chunk.text
+            if not shut_before and mark in text:
+                text, over = text.partition(mark)[0], True
+                closed = counted if closed is None else closed
+                break
             counted += len(chunk.logprobs)
             if closed is None and brace_end(_inside(text, begun)) is not None:
                 closed = counted
                 if not whole:
                     break
     answer = until_brace(_inside(text, begun))
-    if answer is None and live.call.finish == "stop":
+    if answer is None and (over or live.call.finish == "stop"):
         answer = text.strip().removeprefix("{")
+        answer = answer.rstrip(".。").strip() if over else answer
     stated = run.extract(f"{BOX}{answer}}}") if answer else None
     tokens = live.call.logprobs[:closed]
     return Glimpse(at, text, answer or "", stated or "", tuple(math.exp(token.logprob) for token in tokens))

@@ -34,6 +34,20 @@ def can_close(engine: Engine, prompt: Prompt) -> bool:
     return Cap.PREFILL in engine.caps and bool(engine.think) and not prompt.tools and not pictures
 
 
+def why_open(engine: Engine, prompt: Prompt) -> str:
+    """Say in a sentence why a thought cannot be closed by hand, and what to do about it; nothing where it can be."""
+    if can_close(engine, prompt):
+        return ""
+    if Cap.PREFILL not in engine.caps:
+        return f"{engine.name} takes no half-written reply, so no thought is ended by hand; use an engine with PREFILL"
+    if not engine.think:
+        return (
+            f"{engine.name} tells no think marks, so no thought is ended by hand; if its model thinks, name the marks "
+            f"with --think-open MARK --think-close MARK"
+        )
+    return "a half-written reply holds no tools and no pictures, so no thought is ended by hand; ask without them"
+
+
 def can_end(engine: Engine, prompt: Prompt) -> bool:
     """Say whether a thought can be ended with an answer after it: by closing it, or by asking anew without thinking."""
     return can_close(engine, prompt) or Cap.THINKING in engine.caps
@@ -45,14 +59,22 @@ class Thought:
     `prompt` is at all times the conversation with everything that was written so far: fork it to look into the thought.
     `tokens` counts what was thought. `server_budget` is what the server was told to keep; past it, and a little grace,
     the thought is ended here. `watch_answer` may end the answer as a `Watch` ends a thought. All calls together stay
-    within the run's `max_tokens` and budget. The client's stop strings bind the answer alone.
+    within the run's `max_tokens` and budget. The client's stop strings bind the answer alone. `by_hand` says that the
+    method is a plain reply where thoughts cannot be closed by hand; there, the solution's `refused` says why.
     """
 
     def __init__(
-        self, run: Run, prompt: Prompt, server_budget: int | None = None, watch_answer: Watch | None = None
+        self,
+        run: Run,
+        prompt: Prompt,
+        server_budget: int | None = None,
+        watch_answer: Watch | None = None,
+        *,
+        by_hand: bool = False,
     ) -> None:
         self._run, self._asked, self.told, self._watch_answer = run, prompt, server_budget, watch_answer
         self._marks = run.engine.think
+        self._refused = why_open(run.engine, prompt) if by_hand else ""
         self.closable = can_close(run.engine, prompt)
         self._endable = can_end(run.engine, prompt)
         # A grammar would hold the thought to the format, too, so it joins where the answer begins.
@@ -129,11 +151,13 @@ class Thought:
             await self._stream(_Step(self.left))
 
     def solution(self, evidence: Mapping[str, float | str] | None = None) -> Solution:
-        """Return the reply as a solution; `evidence` is put beside what the driver knows: `exit` and `escaped`."""
+        """Return the reply as a solution, `evidence` beside what the driver knows: `exit`, `escaped`, `refused`."""
         finish = self._finish or "exit"
         if finish == "stop" and self.exit not in (NATURAL, "off"):
             finish = "exit"
         known: dict[str, float | str] = {"exit": self.exit, "escaped": self.reply.escaped, **(evidence or {})}
+        if self._refused:
+            known["refused"] = self._refused
         return Solution(self.reply.text, self.text, finish, self._tools, tuple(self.reply.logprobs), known)
 
     def _close(self, bridge: str) -> None:

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.records import record
 
-from ponder.bench.store import Key, Store
+from ponder.bench.store import Key, Record, Store
 from ponder.core.errors import DataError
 
 
@@ -28,8 +30,6 @@ def test_what_is_added_comes_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("correct", [True, False, None])
 def test_a_verdict_keeps_its_three_values(tmp_path: Path, correct: bool | None) -> None:
-    from dataclasses import replace
-
     with Store(tmp_path / "run.sqlite") as store:
         store.add(replace(record("q"), correct=correct, first_token_seconds=None))
         (found,) = store.records()
@@ -44,6 +44,20 @@ def test_records_come_in_a_fixed_order_whatever_the_order_of_writing(tmp_path: P
                 store.add(record(question, method=method))
         keys = [(r.key.method, r.key.question) for r in store.records()]
     assert keys == sorted(keys)
+
+
+def test_methods_that_could_not_do_their_work_are_told_with_the_reason(tmp_path: Path) -> None:
+    def traced(question: str, method: str, **solution: object) -> Record:
+        return replace(record(question, method=method), trace=json.dumps({"solution": solution}))
+
+    with Store(tmp_path / "run.sqlite") as store:
+        store.add(traced("q1", "dynasor", evidence={"refused": "no marks"}))
+        store.add(traced("q2", "dynasor", evidence={"refused": "no marks"}))
+        store.add(traced("q3", "dynasor", evidence={"exit": "natural"}))
+        store.add(traced("q1", "deer", evidence={"refused": 'no "marks"'}))
+        store.add(traced("q1", "sample", answer='they said "refused": "x"', evidence={}))
+        store.add(record("q2", method="sample"))
+        assert store.refusals() == [("deer", 1, 'no "marks"'), ("dynasor", 2, "no marks")]
 
 
 def test_spending_counts_failed_attempts_too(tmp_path: Path) -> None:

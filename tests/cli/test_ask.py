@@ -86,3 +86,13 @@ def test_what_is_recorded_replays_to_the_token(ponder: Command) -> None:
     missed = ponder("ask", "2+4=?", "--model", "tape:ask.tape")
     assert missed.code == 1
     assert "Traceback" not in missed.err
+
+
+@pytest.mark.parametrize("method", ["dynasor", "budget_forcing", "self_consistency:n=2,inner=deer"])
+def test_a_method_that_could_do_nothing_is_no_silent_sample(ponder: Command, method: str) -> None:
+    args = ("ask", "2+3=?", "--model", "echo", "--method", method)
+    ran = ponder(*args, "--think-close", "")
+    assert ran.code == 0
+    assert "could not do its work: echo tells no think marks" in ran.err
+    assert "--think-open MARK --think-close MARK" in ran.err
+    assert "could not do its work" not in ponder(*args).err

@@ -252,3 +252,18 @@ def test_two_runs_into_one_folder_are_refused(tmp_path: Path, ponder: Command) -
     running.communicate(timeout=60)
     assert ran.code == 1
     assert "another run is writing" in ran.err
+
+
+def test_methods_that_could_do_nothing_are_named_with_the_remedy(ponder: Command) -> None:
+    args = ("bench", "arithmetic", "--methods", "sample,dynasor,dynasor:every=8", "--limit", "3", "--model", "echo")
+    blind = (*args, "--think-close", "", "--out", "blind")
+    ran = ponder(*blind)
+    for label in ("dynasor", "dynasor(every=8)"):
+        assert f"{label} could not do its work in 3 attempts: echo tells no think marks" in ran.out
+    assert "--think-open MARK --think-close MARK" in ran.out
+    assert "sample could not" not in ran.out
+    again = ponder(*blind, "--json", "--no-report")
+    assert [said.partition(" could")[0] for said in again.json["run"]["warnings"]] == ["dynasor", "dynasor(every=8)"]
+    assert "could not do its work" in again.err
+    assert "could not do its work" in Path("blind/report.html").read_text(encoding="utf-8")
+    assert ponder(*args, "--out", "seeing", "--json", "--no-report").json["run"]["warnings"] == []

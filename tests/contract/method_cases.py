@@ -66,9 +66,11 @@ VARIANTS: dict[str, Method] = {
     "weighted_vote": WeightedVote(
         n=3, inner=NoThinking(), scorer=Agreement(), temperature=0.9, steps="min", weight="softmax", power=0.5
     ),
-    "early_stopping_self_consistency": EarlyStoppingSelfConsistency(n=7, window=2, temperature=0.9, inner=ConciseCoT()),
+    "early_stopping_self_consistency": EarlyStoppingSelfConsistency(
+        n=7, window=2, patience=4, temperature=0.9, inner=ConciseCoT()
+    ),
     "adaptive_consistency": AdaptiveConsistency(
-        n=9, rule="dirichlet", threshold=0.8, batch=2, temperature=0.9, inner=ChainOfDraft(words=7)
+        n=9, rule="dirichlet", threshold=0.8, batch=2, patience=4, temperature=0.9, inner=ChainOfDraft(words=7)
     ),
     "length_filtered_vote": LengthFilteredVote(
         n=6, keep=1, unit="tokens", width=3, bins=2, smallest=1, temperature=0.9, inner=ConciseCoT()

@@ -9,7 +9,7 @@ from ponder.core.method import Finish, Solution
 from ponder.core.run import Call, Run
 from ponder.engines.echo import Echo
 from ponder.steer.draw import Draw
-from ponder.steer.elect import able, check_samples, elected, limit, votes
+from ponder.steer.elect import able, check_samples, elected, limit, silent, votes
 
 
 def sample(index: int, stated: str | None, finish: Finish = "stop") -> Draw:
@@ -44,3 +44,10 @@ def test_options_out_of_range_are_named() -> None:
     for n, temperature in ((0, None), (10_001, None), (3, -0.5)):
         with pytest.raises(OptionError, match="out of range"):
             check_samples(object(), n, temperature)
+
+
+def test_samples_are_silent_once_so_many_state_nothing_at_all() -> None:
+    nothing = [sample(index, None) for index in range(12)]
+    assert [silent(nothing[:n], 3) for n in (0, 2, 3, 12)] == [False, False, True, True]
+    assert not silent([*nothing, sample(12, "1")], 3)
+    assert not silent(nothing, 0)

@@ -57,6 +57,36 @@ async def test_the_rest_is_left_unless_it_is_wanted() -> None:
         assert run.trace.tokens_by_role == {"probe": tokens}
 
 
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    ("said", "answer", "tokens"),
+    [
+        ("4 2. </think> \\boxed{7} and so on", "4 2", 3),
+        ("42</think>7", "42", 2),
+        ("{ 42 </think>7", "42", 3),
+        ("42 } so </think>7", "42", 4),
+        (" </think>7", "", 2),
+    ],
+)
+async def test_a_probe_that_closes_its_thought_has_said_its_answer(
+    said: str, answer: str, tokens: int, whole: bool
+) -> None:
+    echo = Echo(said)
+    run = Run(echo)
+    look = await glimpse(run, ASK + "<think>so \\boxed{", 0, whole=whole, logprobs=1)
+    assert look.answer == answer
+    assert "</think>" not in look.text
+    spent = 2 if "}" in said[:5] and not whole else tokens
+    assert run.trace.tokens == echo.generated == spent
+    assert len(look.probabilities) == (2 if "} so" in said else tokens - 1)
+
+
+async def test_a_mark_behind_a_thought_that_is_closed_already_ends_no_probe() -> None:
+    run = Run(Echo("42 </think> 7"))
+    look = await glimpse(run, ASK + "<think>so</think>\n\n\\boxed{", 0, whole=True, max_tokens=20)
+    assert (look.text, look.answer) == ("42 </think> 7", "42 </think> 7")
+
+
 async def test_recorded_probes_close_no_box() -> None:
     thought = Recorded.of_text("<think>so then</think>42", 4, (Probe(0, "C", 0.93),))
     look = await glimpse(Run(Along([thought])), ASK + "<think>so" + PROBE.en, 1, whole=False, logprobs=1)

@@ -21,6 +21,7 @@ from ponder.methods.route.auto import Auto
 from ponder.methods.stop.budget_forcing import BudgetForcing
 from ponder.methods.stop.loop_stop import LoopStop
 from ponder.methods.stop.thinking_mode import ThinkingMode
+from ponder.methods.vote.sample import Sample
 from ponder.steer.thought import PAUSED, Thought
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -124,3 +125,14 @@ async def test_a_greeting_is_answered_without_a_thought_by_the_templates_switch(
     assert solution.answer.strip()
     assert solution.thinking == ""
     assert (solution.evidence["route"], solution.evidence["enforced_by"]) == ("trivial", "server")
+
+
+async def test_a_stop_string_in_a_thought_does_not_reach_the_server(thinker: LlamaEngine) -> None:
+    async def thought(*stop: str) -> tuple[str, str]:
+        run = Run(thinker, sampling=Sampling(max_tokens=24, temperature=0, stop=stop, logit_bias=NO_END))
+        solution = await Sample().solve(HELLO, run)
+        return solution.thinking, solution.finish
+
+    plain = await thought()
+    assert len(plain[0]) > 12
+    assert await thought(plain[0][4:8]) == plain

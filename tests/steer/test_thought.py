@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,11 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder.core.engine import Cap, Channel, Chunk, Sampling, Think
-from ponder.core.method import Solution
+from ponder.core.method import Method, Solution
 from ponder.core.problem import Image, Message, Problem, Prompt, Text, Thinking, Tool, ToolCall
 from ponder.core.run import Run
 from ponder.engines.echo import CAPS, Echo, Fault, Script, tokenize
-from ponder.steer.thought import FULL, NATURAL, OVER, PAUSED, Thought, can_close, can_end, shut
+from ponder.methods.stop.answer_convergence import AnswerConvergence
+from ponder.methods.stop.budget_forcing import BudgetForcing
+from ponder.methods.stop.constant_cut import ConstantCut
+from ponder.methods.stop.deer import Deer
+from ponder.methods.stop.dynasor import Dynasor
+from ponder.methods.stop.infty_think import InftyThink
+from ponder.steer.thought import FULL, NATURAL, OVER, PAUSED, Thought, can_close, can_end, shut, why_open
 
 ASK = Prompt.of(Problem.of("What is 12 + 30?"))
 THINKS = Think("<think>", "</think>")
@@ -550,3 +557,39 @@ async def test_tool_calls_end_the_reply_and_are_handed_on() -> None:
     await thought.answer()
     solution = thought.solution()
     assert (solution.tool_calls, solution.finish, solution.answer) == ((call,), "tool_calls", "")
+
+
+# Methods that are nothing without a thought to close
+
+
+@pytest.mark.parametrize(
+    ("think", "caps", "prompt", "why"),
+    [
+        (THINKS, CAPS, ASK, ""),
+        (Think(), CAPS, ASK, "echo tells no think marks.*--think-open MARK --think-close MARK"),
+        (THINKS, SWITCH, ASK, "echo takes no half-written reply.*an engine with PREFILL"),
+        (THINKS, CAPS, replace(ASK, tools=(Tool("f", "{}"),)), "a half-written reply holds no tools"),
+    ],
+)
+async def test_a_plain_reply_in_place_of_a_method_says_why(
+    think: Think, caps: frozenset[Cap], prompt: Prompt, why: str
+) -> None:
+    echo = Echo(REPLY, think=think, caps=caps)
+    assert re.match(why, why_open(echo, prompt))
+    assert bool(why) != can_close(echo, prompt)
+    for by_hand in (True, False):
+        thought = Thought(Run(echo), prompt, by_hand=by_hand)
+        await thought.think()
+        await thought.answer()
+        assert thought.solution().evidence.get("refused") == ((why_open(echo, prompt) or None) if by_hand else None)
+
+
+@pytest.mark.parametrize(
+    "method", [AnswerConvergence(), BudgetForcing(), ConstantCut(), Deer(), Dynasor(), InftyThink()], ids=repr
+)
+async def test_no_stop_is_silent_where_no_marks_are_known(method: Method) -> None:
+    problem = Problem.of("What is 12 + 30?")
+    plain = await method.solve(problem, Run(Echo("no marks here 42", think=Think())))
+    assert (plain.answer, plain.finish) == ("no marks here 42", "stop")
+    assert "--think-close" in str(plain.evidence["refused"])
+    assert "refused" not in (await method.solve(problem, Run(Echo()))).evidence

@@ -47,7 +47,7 @@ class AnswerConvergence:
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Stream one reply. A thought that cannot be closed by hand is not probed."""
-        thought, seen = Thought(run, Prompt.of(problem)), list[Glimpse]()
+        thought, seen = Thought(run, Prompt.of(problem), by_hand=True), list[Glimpse]()
         reason = await self._think(thought, run, problem.question, seen)
         await thought.answer(reason)
         answers = [probe.answer for probe in seen]

@@ -38,7 +38,7 @@ class BudgetForcing:
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Stream one reply. A model without think marks has no thought to force, and is asked plainly."""
-        thought = Thought(run, _begun(problem, run))
+        thought = Thought(run, _begun(problem, run), by_hand=True)
         waited = 0
         while True:
             last = waited == self.waits

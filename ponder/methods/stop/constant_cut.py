@@ -44,7 +44,7 @@ class ConstantCut:
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Stream one reply. A thought that cannot be closed by hand is not cut."""
-        thought = Thought(run, Prompt.of(problem))
+        thought = Thought(run, Prompt.of(problem), by_hand=True)
         reason = await thought.think(self.limit if thought.closable else None)
         await thought.answer("cut" if reason == PAUSED else reason)
         return thought.solution({"stopped_at": thought.tokens, "budget": self.limit})

@@ -63,7 +63,7 @@ class Deer:
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Stream one reply. A thought that cannot be closed by hand is not tried."""
-        thought, tried = Thought(run, Prompt.of(problem)), list[tuple[float, str]]()
+        thought, tried = Thought(run, Prompt.of(problem), by_hand=True), list[tuple[float, str]]()
         reason = await self._think(thought, run, problem.question, tried)
         await thought.answer("budget" if reason == PAUSED else reason)
         answers = [answer for _, answer in tried]

@@ -42,7 +42,7 @@ class InftyThink:
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Stream one reply. A thought that cannot be closed by hand is not divided."""
-        thought, history, done = Thought(run, Prompt.of(problem)), "", 1
+        thought, history, done = Thought(run, Prompt.of(problem), by_hand=True), "", 1
         if not thought.closable:
             reason = await thought.think()
         while thought.closable:

@@ -14,7 +14,7 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.methods.vote.sample import Sample
 from ponder.steer.draw import Draw, draw
-from ponder.steer.elect import check_samples, elected, limit, votes
+from ponder.steer.elect import check_samples, elected, limit, silent, votes
 from ponder.text.certainty import certaindex
 from ponder.text.stopping import confidence, settled
 from ponder.text.votes import classes
@@ -32,6 +32,8 @@ class AdaptiveConsistency:
     """How sure is enough, in 0 to 1: the probability that the leader is the likeliest answer, or the certaindex."""
     batch: int = 1
     """How many samples are drawn side by side between two looks."""
+    patience: int = 10
+    """After how many samples, none of which states an answer, no more are drawn; 0 is never."""
     inner: Method = field(default_factory=Sample)
     """Gives one sample."""
     temperature: float | None = None
@@ -41,6 +43,7 @@ class AdaptiveConsistency:
         check_samples(self, self.n, self.temperature)
         require(0 <= self.threshold <= 1, self, "threshold", self.threshold, "0 to 1")
         require(self.batch >= 1, self, "batch", self.batch, "at least 1")
+        require(self.patience >= 0, self, "patience", self.patience, "at least 0")
 
     def needs(self) -> Mapping[str, frozenset[Cap]]:
         """What the inner method needs."""
@@ -51,7 +54,7 @@ class AdaptiveConsistency:
         samples: list[Draw] = []
         groups: list[list[int]] = []
         sure = 0.0
-        while len(samples) < self.n and not limit(samples):
+        while len(samples) < self.n and not (limit(samples) or silent(samples, self.patience)):
             places = range(len(samples), min(len(samples) + self.batch, self.n))
             heat = self.temperature
             samples += await gather(draw(self.inner, problem, run, i, temperature=heat, n=self.n) for i in places)
@@ -63,6 +66,6 @@ class AdaptiveConsistency:
                 break
         winner = max(groups, key=len, default=[])
         chosen = samples[winner[0] if winner else 0]
-        early = "sure" if sure >= self.threshold else "settled"
+        early = "unanswered" if not groups else "sure" if sure >= self.threshold else "settled"
         exit_ = {"exit": early} if len(samples) < self.n and not limit(samples) else {}
         return elected(run, chosen, {**votes(samples, winner), "confidence": sure, **exit_}, limit(samples))

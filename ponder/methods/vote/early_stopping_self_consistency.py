@@ -13,7 +13,7 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.methods.vote.sample import Sample
 from ponder.steer.draw import Draw, draw
-from ponder.steer.elect import check_samples, elected, limit, votes
+from ponder.steer.elect import check_samples, elected, limit, silent, votes
 from ponder.text.votes import classes
 
 
@@ -25,6 +25,8 @@ class EarlyStoppingSelfConsistency:
     """How many samples at most."""
     window: int = 5
     """How many samples are drawn side by side before it is decided whether to go on."""
+    patience: int = 10
+    """After how many samples, none of which states an answer, no more are drawn; 0 is never."""
     inner: Method = field(default_factory=Sample)
     """Gives one sample."""
     temperature: float | None = None
@@ -33,6 +35,7 @@ class EarlyStoppingSelfConsistency:
     def __post_init__(self) -> None:
         check_samples(self, self.n, self.temperature)
         require(self.window >= 1, self, "window", self.window, "at least 1")
+        require(self.patience >= 0, self, "patience", self.patience, "at least 0")
 
     def needs(self) -> Mapping[str, frozenset[Cap]]:
         """What the inner method needs."""
@@ -42,7 +45,7 @@ class EarlyStoppingSelfConsistency:
         """Sample window by window, vote, and show the first sample that states the answer."""
         samples: list[Draw] = []
         winner: list[int] = []
-        while len(samples) < self.n and not winner and not limit(samples):
+        while len(samples) < self.n and not (winner or limit(samples) or silent(samples, self.patience)):
             start = len(samples)
             window = range(start, min(start + self.window, self.n))
             heat = self.temperature
@@ -50,7 +53,8 @@ class EarlyStoppingSelfConsistency:
             last = classes([sample.stated for sample in samples[start:]], run.same)
             if len(last) == 1 and len(last[0]) == self.window:
                 winner = [start + i for i in last[0]]
-        exit_ = {"exit": "agreed"} if winner and len(samples) < self.n else {}
+        early = "agreed" if winner else "unanswered"
+        exit_ = {"exit": early} if len(samples) < self.n and not limit(samples) else {}
         winner = winner or max(classes([sample.stated for sample in samples], run.same), key=len, default=[])
         chosen = samples[winner[0] if winner else 0]
         return elected(run, chosen, {**votes(samples, winner), **exit_}, limit(samples))

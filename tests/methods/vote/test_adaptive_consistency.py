@@ -95,6 +95,29 @@ async def test_samples_that_state_nothing_make_nobody_sure() -> None:
     assert (solution.answer, solution.evidence["n"], solution.evidence["confidence"]) == ("no", 6, 0.0)
 
 
+@pytest.mark.parametrize("rule", ["beta", "dirichlet", "certaindex"])
+@pytest.mark.parametrize(
+    ("texts", "patience", "n", "exit"),
+    [
+        ("x" * 40, 10, 10, "unanswered"),
+        ("x" * 40, 4, 4, "unanswered"),
+        ("x" * 40, 0, 40, None),
+        ("x" * 9 + "7" * 31, 5, 5, "unanswered"),
+    ],
+)
+async def test_samples_that_all_state_nothing_end_it_once_patience_is_out(
+    texts: str, patience: int, n: int, exit: str | None, rule: str
+) -> None:
+    solution = await vote([*texts], rule=rule, patience=patience)
+    assert (solution.evidence["n"], solution.evidence.get("exit"), solution.answer) == (n, exit, "x")
+    assert (solution.evidence["failed"], solution.evidence["votes"]) == (n, 0)
+
+
+async def test_an_answer_before_patience_is_out_keeps_the_papers_rule() -> None:
+    solution = await vote([*"xxxxxxxxx7", *"777", *"9999"])
+    assert (solution.answer, solution.evidence["n"], solution.evidence["exit"]) == ("7", 13, "sure")
+
+
 async def test_a_limit_ends_the_vote_with_what_was_said() -> None:
     engine = echo(["1", "2", "3"], faults={2: Fault("stall")})
     run = run_on(engine, deadline=time.monotonic() + 0.1)
@@ -103,6 +126,6 @@ async def test_a_limit_ends_the_vote_with_what_was_said() -> None:
 
 
 def test_options_out_of_range_are_refused() -> None:
-    for options in ({"threshold": 1.1}, {"batch": 0}, {"n": 0}):
+    for options in ({"threshold": 1.1}, {"batch": 0}, {"n": 0}, {"patience": -1}):
         with pytest.raises(OptionError, match="out of range"):
             AdaptiveConsistency(**options)  # type: ignore[arg-type]

@@ -45,6 +45,29 @@ async def test_a_window_with_a_sample_that_states_nothing_does_not_agree() -> No
     assert (solution.answer, calls) == ("6", 6)
 
 
+@pytest.mark.parametrize(
+    ("texts", "window", "patience", "n", "exit"),
+    [
+        (["x"] * 40, 5, 10, 10, "unanswered"),
+        (["x"] * 40, 5, 12, 15, "unanswered"),
+        (["x"] * 40, 40, 10, 40, None),
+        (["x"] * 40, 5, 0, 40, None),
+        # One answer among the first ten: it goes on until a window agrees, or to the end.
+        ([*"xxxxx1xxxx", *["x"] * 30], 5, 10, 40, None),
+        ([*"xxxxx1xxxx", *["2"] * 30], 5, 10, 15, "agreed"),
+        ([*["x"] * 9, "1", *["x"] * 30], 1, 5, 5, "unanswered"),
+    ],
+)
+async def test_samples_that_all_state_nothing_end_it_once_patience_is_out(
+    texts: list[str], window: int, patience: int, n: int, exit: str | None
+) -> None:
+    run = run_on(echo(texts))
+    method = EarlyStoppingSelfConsistency(n=40, window=window, patience=patience)
+    solution = await method.solve(QUESTION, run)
+    assert (solution.evidence["n"], len(run.trace.calls), solution.evidence.get("exit")) == (n, n, exit)
+    assert solution.answer == ("2" if exit == "agreed" else "1" if "1" in texts and exit is None else "x")
+
+
 @given(st.lists(st.sampled_from(["1", "2", "3", "x"]), min_size=1, max_size=9), st.integers(0, 3))
 async def test_one_window_of_all_is_self_consistency(texts: list[str], more: int) -> None:
     one, _ = await vote(texts, window=len(texts) + more)
@@ -85,3 +108,5 @@ async def test_a_limit_ends_the_vote_with_what_was_said() -> None:
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(OptionError, match="window = 0 is out of range"):
         EarlyStoppingSelfConsistency(window=0)
+    with pytest.raises(OptionError, match="patience = -1 is out of range"):
+        EarlyStoppingSelfConsistency(patience=-1)

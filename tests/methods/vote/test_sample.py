@@ -54,3 +54,18 @@ async def test_a_reply_that_hits_the_limit_says_so() -> None:
     run = Run(Echo("<think>so then maybe </think>42"), sampling=Sampling(max_tokens=3))
     solution = await Sample().solve(Problem.of("q"), run)
     assert (solution.thinking, solution.answer, solution.finish) == ("so then ", "", "length")
+
+
+@pytest.mark.parametrize("stop", ["so ", "then", "think", "so then </"])
+async def test_a_stop_string_in_the_thought_does_not_cost_the_answer(stop: str) -> None:
+    run = Run(Echo("<think>so then </think>It is 42"), sampling=Sampling(stop=(stop,)))
+    solution = await Sample().solve(Problem.of("q"), run)
+    assert (solution.thinking, solution.answer, solution.finish) == ("so then ", "It is 42", "stop")
+
+
+async def test_a_stop_string_in_the_answer_ends_it_and_shows_nothing_of_it() -> None:
+    echo = Echo("<think>so is it </think>It is 42 is it not")
+    run = Run(echo, sampling=Sampling(stop=("42 is",)))
+    solution = await Sample().solve(Problem.of("q"), run)
+    assert solution.answer == "It is " == "".join(text for channel, text in run.trace.shown if channel == "answer")
+    assert run.trace.tokens == echo.generated == 9

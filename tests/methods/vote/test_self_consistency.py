@@ -175,3 +175,13 @@ async def test_several_samples_are_never_greedy_unless_asked(
 def test_a_temperature_below_zero_is_refused() -> None:
     with pytest.raises(OptionError, match=r"temperature = -0.1 is out of range"):
         SelfConsistency(temperature=-0.1)
+
+
+async def test_a_stop_string_in_the_thoughts_takes_no_vote_away() -> None:
+    engine = echo(["<think>so 1</think>It is 7", "<think>so 2 so</think>It is 8", "<think>no</think>It is 8 so 9"])
+    run = run_on(engine)
+    run.sampling = Sampling(stop=("so",))
+    solution = await SelfConsistency(n=3).solve(QUESTION, run)
+    assert (solution.answer, solution.thinking) == ("It is 8", "so 2 so")
+    assert (solution.evidence["votes"], solution.evidence["failed"]) == (2, 0)
+    assert run.trace.tokens == engine.generated

@@ -62,3 +62,16 @@ async def test_a_race_has_one_winner_and_a_smaller_bill(reasoner: TorchEngine) -
     assert whole[0] == whole[1]
     assert raced[0][0] == raced[1][0]
     assert raced[0][1] <= whole[0][1]
+
+
+async def test_a_stop_string_binds_the_answer_and_not_the_thought(reasoner: TorchEngine) -> None:
+    async def reply(*stop: str) -> tuple[Solution, int]:
+        run = Run(reasoner, sampling=Sampling(max_tokens=300, temperature=0, stop=stop), extract=number)
+        return await Sample().solve(Problem.of("What is 12 + 30?"), run), run.trace.tokens
+
+    plain, spent = await reply()
+    thought = next(word for word in plain.thinking.split() if word not in plain.answer)
+    assert await reply(thought) == (plain, spent)
+    ended, less = await reply("boxed")
+    assert (ended.thinking, ended.answer) == (plain.thinking, plain.answer.partition("boxed")[0])
+    assert 0 < less < spent

@@ -45,6 +45,13 @@ class Voting(Protocol):
     n: int
 
 
+@runtime_checkable
+class Nesting(Protocol):
+    """A method that lets another one reply."""
+
+    inner: Method
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A method to replay. `sized` says that its `n` was given; else it takes all the samples that there are."""
@@ -311,7 +318,7 @@ async def _solve(
     # A race between samples is decided token by token, however little is asked of the engine; and what is no vote over
     # plain samples may stop or begin a reply wherever it likes.
     races = isinstance(method, BestOfN) and method.stop_at is not None
-    plain = isinstance(getattr(method, "inner", method), Sample)
+    plain = isinstance(method.inner if isinstance(method, Nesting) else method, Sample)
     whole = plain and not races and not any(method.needs().values())
     thoughts = [_thought(reply, whole) for reply in group]
     rewards = rewards_of(["".join(piece.text for piece in thought.pieces) for thought in thoughts], group)

@@ -31,7 +31,7 @@ class Routers:
     """Draws routers; what is trained goes into `folder`, once for each kind and choices."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._path = cache(self._train)
 
     def draw(self, dice: random.Random, choices: Choices) -> Router:
@@ -53,7 +53,7 @@ class Routers:
         return cls(self._path(kind, choices))
 
     def _train(self, kind: str, choices: Choices) -> str:
-        folder = self._folder / f"{kind}-{'-'.join(choices)}"
+        folder = self.folder / f"{kind}-{'-'.join(choices)}"
         table = replace(outcomes(ROWS, models=len(choices)), choices=choices)
         assert table.success is not None
         if kind != "words":

@@ -12,6 +12,7 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 import pytest
 from method_cases import VARIANTS, Jittery, Scripted
 from router_cases import TWO_ONLY, Choices, Routers
+from scorer_cases import scorer_of
 
 from ponder.core.engine import Sampling
 from ponder.core.judge import Router, Scorer
@@ -73,7 +74,7 @@ def choices_of(method: Method) -> Choices:
 def drawn(dice: random.Random, depth: int, kind: object, routers: Routers) -> object:
     """Return what a method holds: a scorer, or a method one level further down."""
     if kind is Scorer:
-        return find_scorer(dice.choice(list(SCORERS)))()
+        return scorer_of(dice.choice(list(SCORERS)), routers.folder)
     return nested(dice, depth - 1, routers) if depth > 1 else Sample(cot=False)
 
 

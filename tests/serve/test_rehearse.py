@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scorer_cases import scorer_of
 from support.bert import tiny_bert
 from support.routed import trained
 
@@ -31,6 +32,7 @@ from ponder.routers.constant import ConstantRouter
 from ponder.routers.ranking import Ranking
 from ponder.routers.state import TOML
 from ponder.routers.words import WordsRouter
+from ponder.scorers.probe import Probe
 from ponder.serve.rehearse import rehearse
 from ponder.steer.calibration import Calibration, save
 from ponder.train.routers.table import Table
@@ -117,6 +119,13 @@ async def test_a_calibration_that_is_no_use_is_told(tmp_path: Path) -> None:
         await rehearse(method, "[model.m]")
     save(path, Calibration((0.1, 0.2), (0, 1)))
     assert await rehearse(method, "[model.m]") is None
+
+
+async def test_a_probe_that_is_no_use_is_told(tmp_path: Path) -> None:
+    method = Cascade(scorers=(Probe(str(tmp_path / "p")),))
+    with pytest.raises(DataError, match=r"^\[model\.m\] scorers\[0\]: there is no .*p/probe\.toml"):
+        await rehearse(method, "[model.m]")
+    assert await rehearse(Cascade(scorers=(scorer_of("probe", tmp_path),)), "[model.m]") is None
 
 
 @pytest.mark.parametrize("router", [Says(RuntimeError("out of luck")), CausalClassifier(), ConstantRouter()])

@@ -67,7 +67,7 @@ def parts(value: object, where: str = "") -> Iterator[tuple[str, object]]:
     `where` is what a TOML table calls the place: nothing for the method itself, `inner.router`, `rungs[1]`.
     """
     yield where, value
-    for spec in fields(cast(Any, value)):
+    for spec in fields(cast(Any, value)) if is_dataclass(value) else ():
         name = f"{where}.{spec.name}" if where else spec.name
         held = getattr(value, spec.name)
         for index, item in enumerate(held if isinstance(held, tuple) else (held,)):

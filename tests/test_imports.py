@@ -50,9 +50,6 @@ LEAF_SCORERS = ("ponder.scorers.mean_logprob", "ponder.scorers.confidence_token"
 LEAF_ROUTERS = ("ponder.routers.constant", "ponder.routers.words")
 """The routers that methods may import, as what they use unless told otherwise."""
 
-LEAF_ROUTER = "ponder.routers.constant"
-"""The one router that methods may import, as what they use unless told otherwise."""
-
 LAB = (ROOT / "ponder" / "tasks" / "lab.py", "ponder.train.lab.")
 """The one task that another room makes: its file, and the modules that it alone may import (docs/design/core.md)."""
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ponder.bench.stats import percentile_interval, resampled_means, wilson
-from ponder.steer.calibration import Calibration, auc, proportional
+from ponder.steer.calibration import Calibration, auc
+from ponder.steer.transfer import Answered
 from ponder.train.words import Labelled, fit, shares
 
 Floats = npt.NDArray[np.float64]
@@ -205,20 +206,16 @@ def transfer(answers: Answers) -> list[str]:
     """Return what a calibration on all other tasks says of a task, and what is true of it."""
     weak, strong = CASCADES[1]
     one, other = answers.scores[weak]["mean_logprob"], answers.sides[strong]
+    rights = (tuple(map(int, way.right)) for way in (one, other))
+    answered = Answered(tuple(answers.tasks), tuple(one.score), *rights)
     lines = [
         "| task | wanted share | share sent on | accuracy foretold | accuracy | AUC |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for task in dict.fromkeys(answers.tasks):
-        away = [place for place, name in enumerate(answers.tasks) if name != task]
-        here = [place for place, name in enumerate(answers.tasks) if name == task]
-        drawn = [away[place] for place in proportional([one.score[place] for place in away], DRAWN)]
-        told, true = _calibration(one, other, drawn), _calibration(one, other, here)
-        threshold = told.threshold(SHARE)
-        _, foretold = told.accuracy(threshold)
-        sent, accuracy = true.accuracy(threshold)
-        cells = (f"{100 * SHARE:.0f} %", f"{100 * sent:.0f} %", f"{100 * foretold:.1f} %", f"{100 * accuracy:.1f} %")
-        lines.append(f"| {task} | {' | '.join(cells)} | {true.auc():.3f} |")
+    for found in answered.transfers(SHARE, DRAWN):
+        cells = " | ".join(f"{100 * part:.1f} %" for part in (found.foretold, found.accuracy))
+        shares = f"{100 * SHARE:.0f} % | {100 * found.share:.0f} %"
+        lines.append(f"| {found.task} | {shares} | {cells} | {found.auc:.3f} |")
     return lines
 
 

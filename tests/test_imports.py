@@ -27,11 +27,11 @@ MAY_IMPORT = {
     "engines": {"core", "text", "engines", "weights"},
     "verify": {"core", "text", "verify"},
     "tasks": {"core", "text", "verify", "tasks"},
-    "scorers": {"core", "text", "scorers"},
+    "scorers": {"core", "text", "scorers", "weights"},
     "routers": {"core", "text", "routers", "weights"},
     "steer": {"core", "text", "steer"},
     "methods": {"core", "text", "steer", "scorers", "routers", "methods"},
-    "train": {"core", "text", "verify", "tasks", "routers", "train", "weights"},
+    "train": {"core", "text", "verify", "tasks", "scorers", "routers", "train", "weights"},
     "shrink": {"core", "shrink", "weights"},
     "weights": {"core", "weights"},
     "bench": {"core", "text", "engines", "verify", "tasks", "methods", "bench", "pages"},
@@ -49,9 +49,6 @@ LEAF_SCORERS = ("ponder.scorers.mean_logprob", "ponder.scorers.confidence_token"
 
 LEAF_ROUTERS = ("ponder.routers.constant", "ponder.routers.words")
 """The routers that methods may import, as what they use unless told otherwise."""
-
-LEAF_ROUTER = "ponder.routers.constant"
-"""The one router that methods may import, as what they use unless told otherwise."""
 
 LAB = (ROOT / "ponder" / "tasks" / "lab.py", "ponder.train.lab.")
 """The one task that another room makes: its file, and the modules that it alone may import (docs/design/core.md)."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from ponder.core.config import KINDS, Value
+from ponder.core.config import KINDS, Value, parts
 from ponder.core.errors import OptionError, nearest
 from ponder.core.method import Method
 from ponder.methods import Catalogue
@@ -80,22 +80,14 @@ def check_limits(methods: Mapping[str, Method], max_tokens: int) -> None:
     Fields that are told to the model say so: `field(metadata={"within": "max_tokens"})`. Inner methods count, too.
     """
     for label, method in methods.items():
-        for part in _parts(method):
-            for spec in fields(part):
+        for _, part in parts(method):
+            for spec in fields(cast("DataclassInstance", part)):
                 value = getattr(part, spec.name)
                 if spec.metadata.get("within") == "max_tokens" and value is not None and value > max_tokens:
                     raise OptionError(
                         f"{label}: {spec.name} = {value} is more than a reply may have; "
                         f"lower it, or raise --max-tokens {max_tokens}"
                     )
-
-
-def _parts(value: object) -> Iterator[DataclassInstance]:
-    """Yield a method and all that is inside it."""
-    if is_dataclass(value) and not isinstance(value, type):
-        yield value
-        for spec in fields(value):
-            yield from _parts(getattr(value, spec.name))
 
 
 def _fields(cls: type[Method]) -> set[str]:

@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "bench": "Compare methods on a benchmark: accuracy, tokens, intervals, plots.",
     "record": "Record full thoughts with answers asked on the way.",
     "replay": "Run methods on recorded traces, at no cost.",
+    "calibrate": "Choose the threshold of a cascade from the scores of a run.",
     "compare": "Put runs side by side.",
     "show": "Print the trace of one question in a run.",
     "report": "Write a run's report and export again.",

@@ -109,11 +109,16 @@ def _notice(settings: Settings, url: str) -> str:
 
 
 def _policies(settings: Settings) -> None:
-    """Refuse methods that do not exist before a port is opened."""
+    """Refuse methods that do not exist, and router files that are no use, before a port is opened.
+
+    It is this process that looks, and none of several workers: one that is begun anew while a file is broken must live.
+    """
+    import asyncio
+
     from ponder.methods import catalogue
     from ponder.serve.policies import Policies
 
-    Policies(settings, catalogue(tuple(map(Path, settings.server.plugins))))
+    asyncio.run(Policies(settings, catalogue(tuple(map(Path, settings.server.plugins)))).rehearse())
 
 
 def _print_models(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -59,6 +59,26 @@ def options_of(cls: type[object]) -> dict[str, tuple[str, str]]:
         default = _default(spec)
         found[spec.name] = (_type_name(hints[spec.name]), "required" if default is MISSING else repr(default))
     return found
+
+
+def parts(value: object, where: str = "") -> Iterator[tuple[str, object]]:
+    """Yield a method and all that is inside it: methods, scorers and routers, each with where it stands.
+
+    `where` is what a TOML table calls the place: nothing for the method itself, `inner.router`, `rungs[1]`.
+    """
+    yield where, value
+    for spec in fields(cast(Any, value)) if is_dataclass(value) else ():
+        name = f"{where}.{spec.name}" if where else spec.name
+        held = getattr(value, spec.name)
+        for index, item in enumerate(held if isinstance(held, tuple) else (held,)):
+            if is_dataclass(item) and not isinstance(item, type):
+                yield from parts(item, f"{name}[{index}]" if isinstance(held, tuple) else name)
+
+
+def field_of(value: object, kind: str) -> str:
+    """Return the first field of a method that holds a `scorer` or a `router`, or nothing."""
+    hints = get_type_hints(type(value))
+    return next((spec.name for spec in fields(cast(Any, value)) if _kind(hints[spec.name]) == kind), "")
 
 
 def _default(spec: Field[Any]) -> object:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from ponder.core.errors import DataError
 
@@ -15,6 +15,15 @@ T = TypeVar("T")
 Stamp = tuple[tuple[int, int], ...]
 
 _LOG = logging.getLogger("ponder.files")
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """A method or a scorer that reads files, so that whoever configures it can be told early of one that is no use."""
+
+    def read_files(self) -> None:
+        """Read them. Raises `DataError` for one that is missing, broken or of another version."""
+        ...
 
 
 class Files(Generic[T]):

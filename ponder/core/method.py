@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from ponder.core.config import parts
 from ponder.core.engine import Cap, Engine, Logprob
 from ponder.core.errors import Unsupported, nearest
 from ponder.core.judge import Scorer
@@ -110,19 +111,9 @@ def check(method: Method | Scorer, engines: Mapping[str, Engine]) -> None:
                 f"{who} needs an engine with {listed}, and {engines[name].name} lacks it; "
                 f"`ponder methods --model MODEL` shows what works on a model"
             )
-    for part in _parts(method):
+    for _, part in parts(method):
         if isinstance(part, Particular) and _within(part.needs(), method.needs()):
             part.refuse(engines)
-
-
-def _parts(value: object) -> Iterator[object]:
-    """Yield a method and all that it holds in its fields: further methods, scorers, routers."""
-    yield value
-    for spec in fields(value) if is_dataclass(value) else ():
-        held = getattr(value, spec.name)
-        for part in held if isinstance(held, tuple) else (held,):
-            if is_dataclass(part):
-                yield from _parts(part)
 
 
 def _within(part: Mapping[str, frozenset[Cap]], whole: Mapping[str, frozenset[Cap]]) -> bool:

@@ -13,8 +13,8 @@ from ponder.core.engine import Cap
 from ponder.core.errors import DataError
 from ponder.core.problem import Problem
 from ponder.core.run import Run
-from ponder.routers.features import embedder
-from ponder.routers.state import TOML, State, trained
+from ponder.routers.features import trained_on
+from ponder.routers.state import TOML, State
 from ponder.weights.tensors import Array
 
 CLASSES = ("strong wins", "tie", "weak wins")
@@ -40,8 +40,8 @@ class EncoderClassifier:
         return await asyncio.to_thread(self._rate, problem.question)
 
     def _rate(self, question: str) -> Mapping[str, float]:
-        head = trained(self.path, "encoder", Head)
-        return head.rate(embedder(head.state, self.encoder)(question), self.ties)
+        head, embed = trained_on(self.path, "encoder", Head, self.encoder)
+        return head.rate(embed(question), self.ties)
 
 
 class Head:

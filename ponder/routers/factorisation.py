@@ -12,8 +12,8 @@ from ponder.core.engine import Cap
 from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.routers.compared import win_rates
-from ponder.routers.features import embedder
-from ponder.routers.state import State, trained
+from ponder.routers.features import trained_on
+from ponder.routers.state import State
 from ponder.weights.tensors import Array
 
 
@@ -38,8 +38,8 @@ class Factorisation:
         return await asyncio.to_thread(self._rate, problem.question)
 
     def _rate(self, question: str) -> Mapping[str, float]:
-        factors = trained(self.path, "factorisation", Factors)
-        return factors.rate(embedder(factors.state, self.encoder)(question))
+        factors, embed = trained_on(self.path, "factorisation", Factors, self.encoder)
+        return factors.rate(embed(question))
 
 
 class Factors:

@@ -6,6 +6,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, cast
@@ -14,7 +15,7 @@ import numpy as np
 
 from ponder.core.errors import DataError
 from ponder.routers.minilm import open_encoder
-from ponder.routers.state import TOML, State
+from ponder.routers.state import TOML, Built, State, trained
 from ponder.routers.wordpiece import words
 from ponder.weights.tensors import Array
 
@@ -49,6 +50,19 @@ def _terms(text: str) -> Iterable[str]:
     found = words(text)
     yield from found
     yield from (f"{first} {second}" for first, second in pairwise(found))
+
+
+def trained_on(path: str, router: str, build: Callable[[State], Built], encoder: str) -> tuple[Built, Embed]:
+    """Return what `build` makes of a router's files, and what turns questions into its vectors; kept as by `trained`.
+
+    Both are read together, so that a router that changed to one for another encoder leaves the old one in place.
+    """
+    return trained(path, router, _with_vectors(build, encoder))
+
+
+@cache
+def _with_vectors(build: Callable[[State], Built], encoder: str) -> Callable[[State], tuple[Built, Embed]]:
+    return lambda state: (build(state), embedder(state, encoder))
 
 
 def embedder(state: State, folder: str) -> Embed:

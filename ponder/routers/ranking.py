@@ -14,8 +14,8 @@ from ponder.core.engine import Cap
 from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.routers.compared import bradley_terry, win_rates
-from ponder.routers.features import embedder
-from ponder.routers.state import State, trained
+from ponder.routers.features import trained_on
+from ponder.routers.state import State
 from ponder.weights.tensors import Array
 
 GAMMA = 10.0
@@ -44,8 +44,8 @@ class Ranking:
         return await asyncio.to_thread(self._rate, problem.question)
 
     def _rate(self, question: str) -> Mapping[str, float]:
-        known = trained(self.path, "ranking", Known)
-        return known.rate(embedder(known.state, self.encoder)(question))
+        known, embed = trained_on(self.path, "ranking", Known, self.encoder)
+        return known.rate(embed(question))
 
 
 def weights(similarities: Array) -> Array:

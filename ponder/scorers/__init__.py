@@ -17,6 +17,7 @@ SCORERS: dict[str, str] = {
     "verbalised": "ponder.scorers.verbalised:Verbalised",
     "jaccard": "ponder.scorers.jaccard:Jaccard",
     "confidence_token": "ponder.scorers.confidence_token:ConfidenceToken",
+    "probe": "ponder.scorers.probe:Probe",
     "rule": "ponder.scorers.rule:Rule",
     "random_control": "ponder.scorers.random_control:RandomControl",
 }

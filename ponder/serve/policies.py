@@ -17,11 +17,12 @@ from ponder.serve.backed import Saved, key_of, read_results
 from ponder.serve.bounds import bounded, tokens_of, wish_of
 from ponder.serve.control import Control, strongest
 from ponder.serve.fail import ApiError
+from ponder.serve.rehearse import rehearse
 from ponder.serve.settings import Defaults, Key, Model, Settings, model_keys
 
 Table = Mapping[str, Value]
 
-_FILES = frozenset({"path", "calibration"})
+_FILES = frozenset({"path", "calibration", "encoder"})
 """Options of routers and methods that name files."""
 
 PLAIN: Table = {"method": "sample", "cot": False}
@@ -82,8 +83,7 @@ class Policies:
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
         self._settings, self._catalogue = settings, catalogue
         self._build = lru_cache(maxsize=1024)(self._built)
-        for model in settings.models.values():
-            self._check(model)
+        self._own = {name: self._check(model) for name, model in settings.models.items()}
         files = {name: Path(model.results) for name, model in settings.models.items() if model.results}
         self._results = {name: read_results(path, catalogue) for name, path in files.items()}
 
@@ -128,6 +128,14 @@ class Policies:
         name, tokens = self._catalogue.name_of(type(method)), tokens_of(thinking, efforts)
         saved = None if reason or rest is not None else self._saved(model, method)
         return Decision(model, name, method, by, thinking, who, tokens, rest, reason, saved)
+
+    async def rehearse(self) -> None:
+        """Refuse a model whose router or calibration is of no use, before its first request finds out.
+
+        Raises `DataError` or `OptionError` that names the model's table, the field and the file.
+        """
+        for name, method in self._own.items():
+            await rehearse(method, f"[model.{name}]")
 
     def table_of(self, method: Method) -> dict[str, Value]:
         """Return the configuration of a method, those inside it included."""
@@ -177,8 +185,8 @@ class Policies:
         message = f"there is no model {shown!r}{nearest(shown, known)}; GET /v1/models lists all, such as {listed}"
         return ApiError(404, message, param="model", code="model_not_found")
 
-    def _check(self, model: Model) -> None:
-        """Refuse a model whose method does not exist, and words that are neither the model's nor the method's."""
+    def _check(self, model: Model) -> Method:
+        """Return a model's method. Refuses one that does not exist, and words that are nobody's options."""
         where = f"[model.{model.name}]"
         name = model.method["method"]
         table = self._method(name) if isinstance(name, str) else None
@@ -191,7 +199,7 @@ class Policies:
             if key != "method" and key not in options:
                 raise OptionError(f"{where} has no {key!r}{nearest(key, known)}; it may say: {', '.join(known)}")
         try:
-            self._catalogue.from_config({**table, **model.method, "method": table["method"]})
+            return self._catalogue.from_config({**table, **model.method, "method": table["method"]})
         except OptionError as error:
             raise OptionError(f"{where}: {error}") from None
 

@@ -82,7 +82,7 @@ def _joined(solution: Solution, branch: Run) -> Call:
         latent=sum(call.latent for call in calls),
         token_ids=(),
         logprobs=tuple(token for call in calls for token in call.logprobs),
-        hidden=(),
+        hidden=tuple(block for call in calls for block in call.hidden),
     )
 
 

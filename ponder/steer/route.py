@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from ponder.core.errors import DataError, OptionError, Unsupported
 from ponder.core.judge import Router
 from ponder.core.problem import Problem
 from ponder.core.run import Run
+from ponder.steer.rating import rated
 
 Side = Literal["strong", "weak"]
 """The dearest choice, or the cheapest one."""
@@ -28,20 +28,13 @@ async def decide(
 
     Beginning with the cheapest, each dearer choice takes the question over where `(1 + dearer - cheaper) / 2` of their
     ratings reaches `threshold`. A router that fails sends it to the side named by `fallback`, and the evidence tells.
-    Raises `DataError`, `OptionError` or `Unsupported` where the router cannot be used at all.
+    Raises what `rated` raises.
     """
-    try:
-        ratings = await router.rate(problem, run)
-    except (DataError, OptionError, Unsupported):
-        # Nothing to fall back from: no question can be routed with such files or options.
-        raise
-    except Exception as error:  # whatever else a router dies of, the question is answered, and the evidence tells
-        return _failed(f"{type(error).__name__}: {error}", choices, fallback, run)
-    if missing := [name for name in choices if name not in ratings]:
-        raise OptionError(f"choices names {missing[0]!r}, and the router rates {', '.join(ratings)}; name those")
-    values = [ratings[name] for name in choices]
-    if not all(0 <= value <= 1 for value in values):
-        return _failed(f"its ratings are {dict(ratings)}, not numbers in 0 to 1", choices, fallback, run)
+    found = await rated(router, problem, run, choices, fallback)
+    if found.failed:
+        place = 0 if fallback == "weak" else len(choices) - 1
+        return Decision(place, {"route": choices[place], **found.evidence})
+    values = [found.ratings[name] for name in choices]
     place, score = 0, 0.0
     for dearer in range(1, len(values)):
         gain = (1 + (values[dearer] - values[place])) / 2
@@ -50,10 +43,3 @@ async def decide(
             place, score = dearer, gain
     reason = f"the score {score:.3f} {'reaches' if place else 'is below'} the threshold {threshold:g}"
     return Decision(place, {"route": choices[place], "reason": reason, "score": score})
-
-
-def _failed(why: str, choices: Sequence[str], fallback: Side, run: Run) -> Decision:
-    place = 0 if fallback == "weak" else len(choices) - 1
-    reason = f"the router failed ({why}); fell back to {fallback}"
-    run.note(reason)
-    return Decision(place, {"route": choices[place], "reason": reason, "failed": 1})

@@ -76,6 +76,8 @@ def _readable(scorer: Scorer, samples: Sequence[Draw]) -> None:
             missing = "log-probabilities"
         elif asks.get("certainty") and all(token.certainty is None for token in call.logprobs):
             missing = "certainties"
+        elif asks.get("hidden") and not call.hidden:
+            missing = "hidden states"
         if missing and call.tokens:
             raise EngineError(
                 f"{call.engine}: the replies came without {missing}, which {type(scorer).__name__} scores by; "

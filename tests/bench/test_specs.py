@@ -6,6 +6,7 @@ from ponder.bench.specs import build_methods, check_limits, label_of, parse_opti
 from ponder.core.errors import OptionError
 from ponder.methods import catalogue
 from ponder.methods.prompt.chain_of_draft import ChainOfDraft
+from ponder.methods.prompt.think_for import ThinkFor
 from ponder.methods.route.cascade import Cascade
 from ponder.methods.route.routellm import RouteLLM
 from ponder.methods.vote.best_of_n import BestOfN
@@ -126,3 +127,6 @@ def test_prompts_may_not_name_more_tokens_than_a_reply_may_have() -> None:
     inside = build_methods("self_consistency:inner.method=token_budget,inner.fallback=600", known)
     with pytest.raises(OptionError, match="fallback = 600 is more than a reply may have; lower it"):
         check_limits(inside, 512)
+    rung = {"cascade": Cascade(rungs=(Sample(), ThinkFor(tokens=600)))}
+    with pytest.raises(OptionError, match="cascade: tokens = 600 is more than a reply may have"):
+        check_limits(rung, 512)

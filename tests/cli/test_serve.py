@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 from support.command import Command
 
+from ponder.routers.words import SHIPPED
 from ponder.serve.access import hash_key
 
 FILE = """
@@ -148,6 +150,34 @@ def test_check_says_what_a_file_makes(ponder: Command) -> None:
     ran = ponder("serve", "ponder.toml", "--check")
     assert ran.code == 0, ran.err
     assert ran.out.splitlines() == ["toy: sample on echo", "votes: self_consistency (n=3) on echo"]
+
+
+ROUTED = (
+    FILE
+    + """
+[model.smart]
+method = "thinking_route"
+router = { router = "words", path = "routers/mine" }
+"""
+)
+
+
+@pytest.mark.parametrize("args", [(), ("--check",), ("--workers", "2")])
+def test_a_router_that_is_not_there_or_of_another_version_is_refused_at_start(
+    ponder: Command, args: tuple[str, ...]
+) -> None:
+    Path("ponder.toml").write_text(ROUTED)
+    ran = ponder("serve", "ponder.toml", "--port", "0", *args)
+    assert ran.code == 1
+    assert "[model.smart] router: there is no" in ran.err
+    assert "routers/mine/router.toml" in ran.err
+    shutil.copytree(SHIPPED / "paradigm", "routers/mine")
+    card = Path("routers/mine/router.toml")
+    card.write_text(card.read_text().replace("format = 1", "format = 2"))
+    ran = ponder("serve", "ponder.toml", "--port", "0", *args)
+    assert ran.code == 1
+    assert "router.toml: format = 2" in ran.err
+    assert "Traceback" not in ran.err
 
 
 def test_a_new_key_is_printed_once_with_its_table(ponder: Command) -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder.core.config import Value, from_config, options_of, to_config
+from ponder.core.config import Value, field_of, from_config, options_of, parts, to_config
 from ponder.core.errors import OptionError, require
+from ponder.core.judge import Router
 from ponder.core.method import Method
 
 
@@ -32,6 +33,12 @@ class Pair:
     first: Method
     rest: tuple[Method, ...] = ()
     inner: Method = field(default_factory=Leaf)  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Routed:
+    n: int = 1
+    guide: Router = field(default_factory=Leaf)  # type: ignore[assignment]
 
 
 CLASSES: dict[str, type[object]] = {"leaf": Leaf, "pair": Pair}
@@ -150,3 +157,19 @@ def test_options_are_described_for_help_pages() -> None:
     }
     assert options_of(Pair)["first"] == ("method", "required")
     assert options_of(Pair)["inner"] == ("method", repr(Leaf()))
+
+
+def test_parts_stand_where_a_table_has_them() -> None:
+    inner, first, second = Leaf(n=1), Leaf(n=2), Leaf(n=3)
+    pair = Pair(inner, (first, Pair(second)))  # type: ignore[arg-type]
+    found = dict(parts(Pair(pair)))  # type: ignore[arg-type]
+    assert found[""] == Pair(pair)  # type: ignore[arg-type]
+    assert (found["first"], found["first.first"], found["first.rest[0]"]) == (pair, inner, first)
+    assert (found["first.rest[1].first"], found["first.rest[1].inner"]) == (second, Leaf())
+    assert found["inner"] == found["first.inner"] == Leaf()
+    assert len(found) == 9
+
+
+def test_the_field_of_a_router_is_found_by_its_type() -> None:
+    assert (field_of(Routed(), "router"), field_of(Routed(), "scorer")) == ("guide", "")
+    assert field_of(Leaf(), "router") == ""

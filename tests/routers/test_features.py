@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ponder.core.errors import DataError
-from ponder.routers.features import counted, embedder, rarity, weighed
-from ponder.routers.state import State
+from ponder.routers.features import counted, embedder, rarity, trained_on, weighed
+from ponder.routers.state import TOML, State, save_state
 
 PLACES = 4096
 
@@ -53,3 +53,23 @@ def test_a_state_with_words_embeds_without_an_encoder() -> None:
 def test_unknown_features_are_told() -> None:
     with pytest.raises(DataError, match="features = 'smells' must be words or encoder"):
         embedder(State(Path("r"), ("a", "b"), {"features": "smells"}, {}), "")
+
+
+def test_a_router_that_changes_to_an_encoder_that_is_not_there_leaves_the_old_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, arrays = tmp_path / "r", {"idf": np.ones(PLACES, np.float32)}
+    save_state(folder, "ranking", ("a", "b"), {"features": "words", "encoder": "nowhere"}, arrays)
+    first, embed = trained_on(str(folder), "ranking", _choices, "")
+    assert first == ("a", "b")
+    assert embed("a fox") == pytest.approx(weighed(counted("a fox", PLACES), arrays["idf"]))
+    card = folder / TOML
+    card.write_text(card.read_text().replace('"words"', '"encoder"'))
+    assert trained_on(str(folder), "ranking", _choices, "")[1] is embed
+    assert "there is no encoder folder" in caplog.text
+    with pytest.raises(DataError, match="there is no encoder folder"):
+        trained_on(str(folder), "ranking", _choices, "elsewhere")
+
+
+def _choices(state: State) -> tuple[str, ...]:
+    return state.choices

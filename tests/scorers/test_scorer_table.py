@@ -7,6 +7,7 @@ from dataclasses import FrozenInstanceError, fields, is_dataclass
 from pathlib import Path
 
 import pytest
+from scorer_cases import scorer_of
 
 from ponder.core.config import options_of
 from ponder.core.engine import Cap
@@ -24,10 +25,10 @@ QUESTION = Problem.of("Between 12 and 99.")
 
 
 @pytest.mark.parametrize("name", SCORERS)
-async def test_a_scorer_is_a_value_that_gives_each_reply_one_number(name: str) -> None:
-    scorer = find_scorer(name)()
+async def test_a_scorer_is_a_value_that_gives_each_reply_one_number(name: str, tmp_path: Path) -> None:
+    scorer = scorer_of(name, tmp_path)
     assert is_dataclass(scorer)
-    assert (scorer, hash(scorer)) == (find_scorer(name)(), hash(find_scorer(name)()))
+    assert (scorer, hash(scorer)) == (scorer_of(name, tmp_path), hash(scorer_of(name, tmp_path)))
     for spec in fields(scorer):
         with pytest.raises(FrozenInstanceError):
             setattr(scorer, spec.name, None)

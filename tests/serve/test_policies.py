@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from ponder.core.config import Value
-from ponder.core.errors import OptionError
+from ponder.core.errors import DataError, OptionError
 from ponder.core.problem import Image, Message, Problem, Thinking, Tool
 from ponder.methods import catalogue
 from ponder.methods.route.auto import Auto
@@ -79,6 +79,7 @@ def test_methods_and_options_that_do_not_exist_are_a_400(control: Mapping[str, o
 @pytest.mark.parametrize(
     "options",
     [
+        {"router": {"router": "ranking", "encoder": "/etc"}},
         {"router": {"router": "ranking", "path": "/etc"}},
         {"calibration": "/etc/passwd"},
         {"weak": {"method": "routellm", "router": {"router": "words", "path": "paradigm"}}},
@@ -159,3 +160,11 @@ def test_what_is_not_carried_goes_to_the_server_as_it_stands() -> None:
     bound = decide("base:self_consistency", problem=asked, thinking=Thinking.off())
     assert bound.method == ThinkingMode("off"), "what was asked of the thinking holds all the same"
     assert decide("base:budget_forcing", problem=asked).passthrough == "budget_forcing cannot carry tools"
+
+
+async def test_models_are_rehearsed_and_the_first_of_no_use_is_named() -> None:
+    broken = {"method": "thinking_route", "router": {"router": "words", "path": "nowhere"}}
+    given = policies(fine=Model("fine"), smart=Model("smart", method=broken))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"^\[model\.smart\] router: there is no .*nowhere"):
+        await given.rehearse()
+    assert await policies().rehearse() is None

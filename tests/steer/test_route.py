@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from ponder.core.engine import Cap
+from ponder.core.errors import OptionError
 from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.engines.echo import Echo
@@ -56,3 +57,9 @@ async def test_a_failure_goes_to_the_named_side(fallback: str, place: int) -> No
     assert (found, evidence["failed"]) == (place, 1)
     assert "score" not in evidence
     assert run.trace.notes == [evidence["reason"]]
+
+
+async def test_what_the_router_cannot_be_used_for_is_an_error() -> None:
+    router = ConstantRouter(("a", "b"), (0.0, 1.0))
+    with pytest.raises(OptionError, match="the router ConstantRouter rates a, b, and not 'c'"):
+        await decide(router, ("a", "c"), 0.5, "weak", QUESTION, Run(Echo()))

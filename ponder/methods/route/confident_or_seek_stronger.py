@@ -51,6 +51,11 @@ class ConfidentOrSeekStronger:
         """What both ways and the scorer need."""
         return needs_of([Rung(self.weak, MAIN, self.scorer, 0)], Last(self.strong, self.strong_on))
 
+    def read_files(self) -> None:
+        """Read the calibration. Raises `DataError` for one that cannot be read."""
+        if self.calibration:
+            CALIBRATIONS.read(Path(self.calibration))
+
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Answer, and ask again where that is not certain. Raises `DataError` for a calibration that cannot be read."""
         least = self.threshold

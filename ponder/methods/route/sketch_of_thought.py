@@ -42,7 +42,10 @@ class SketchOfThought:
         return merge_needs(self.inner.needs(), self.router.needs() if self.paradigm == "auto" else {})
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
-        """Choose a style, and hand the inner method a question that asks for it."""
+        """Choose a style, and hand the inner method a question that asks for it.
+
+        Raises `DataError` or `OptionError` where the router cannot be used.
+        """
         paradigm, evidence = await self.choose(problem, run)
         sketch, asked = SKETCHES[paradigm], problem.question
         shown = with_shots(problem, sketch.rule.to(asked), sketch.shots(asked)[: self.shots])
@@ -53,7 +56,7 @@ class SketchOfThought:
         """Return the style for a question, and what the solution says of the choice."""
         if self.paradigm != "auto":
             return self.paradigm, {}
-        found = await rated(self.router, problem, run, PARADIGMS)
+        found = await rated(self.router, problem, run, PARADIGMS, self.fallback)
         if found.failed:
             return self.fallback, {"route": self.fallback, **found.evidence}
         best = max(PARADIGMS, key=found.ratings.__getitem__)

@@ -14,7 +14,7 @@ from ponder.core.run import Run
 from ponder.routers.constant import ConstantRouter
 from ponder.steer.ask import ask
 from ponder.steer.modes import check_modes, wish_for
-from ponder.steer.rating import ROUTER, check_choices
+from ponder.steer.rating import check_choices
 from ponder.steer.route import Side, decide
 
 
@@ -50,6 +50,6 @@ class ThinkingRoute:
 
     async def choose(self, problem: Problem, run: Run) -> tuple[str, dict[str, float | str]]:
         """Return the mode for a question, and what the solution says of the choice."""
-        found = await decide(self.router, self.choices, self.threshold, self.fallback, problem, run.quiet(ROUTER))
+        found = await decide(self.router, self.choices, self.threshold, self.fallback, problem, run)
         mode = self.modes[found.place]
         return mode, {**found.evidence, "route": mode}

@@ -171,7 +171,7 @@ async def test_files_and_options_that_cannot_be_used_are_errors(error: Exception
 
 async def test_names_that_the_router_does_not_rate_are_told() -> None:
     method = RouteLLM(router=ConstantRouter(("a", "b"), (0.0, 1.0)))
-    with pytest.raises(OptionError, match=r"choices names 'weak', and the router rates a, b"):
+    with pytest.raises(OptionError, match="the router ConstantRouter rates a, b, and not 'weak'"):
         await method.solve(QUESTION, Run({"main": Echo(), "strong": Echo()}))
 
 

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import nan
+
 import pytest
 
-from ponder.core.errors import OptionError
+from ponder.core.engine import Cap
+from ponder.core.errors import DataError, OptionError
+from ponder.core.judge import Router
 from ponder.core.problem import Message, Problem, Prompt
 from ponder.core.run import Run
 from ponder.engines.echo import Echo
@@ -88,12 +94,46 @@ async def test_a_constant_router_is_the_single_style() -> None:
     )
 
 
+@dataclass(frozen=True)
+class Says:
+    """A router that gives one number for everything."""
+
+    rating: float
+
+    def needs(self) -> Mapping[str, frozenset[Cap]]:
+        return {}
+
+    async def rate(self, problem: Problem, run: Run) -> Mapping[str, float]:
+        return dict.fromkeys(PARADIGMS, self.rating)
+
+
+class Broken(ConstantRouter):
+    async def rate(self, problem: Problem, run: Run) -> Mapping[str, float]:
+        raise RuntimeError("out of luck")
+
+
 async def test_a_router_that_fails_leaves_the_fallback_and_says_so() -> None:
-    for router in (WordsRouter("nowhere"), ConstantRouter()):
-        method = SketchOfThought(router=router, fallback=EXPERT)
-        solution = await method.solve(Problem.of("q"), Run(Listens()))
-        assert solution.evidence["route"] == EXPERT
-        assert f"the router {type(router).__name__}" in str(solution.evidence["reason"])
+    for router, why in ((Broken(), "RuntimeError: out of luck"), (Says(nan), "not numbers in 0 to 1")):
+        solution = await SketchOfThought(router=router, fallback=EXPERT).solve(Problem.of("q"), Run(Listens()))
+        assert (solution.evidence["route"], solution.evidence["failed"]) == (EXPERT, 1)
+        assert why in str(solution.evidence["reason"])
+        assert str(solution.evidence["reason"]).endswith(f"fell back to {EXPERT}")
+
+
+@pytest.mark.parametrize(
+    ("router", "error", "said"),
+    [
+        (WordsRouter("nowhere"), DataError, "there is no .*nowhere"),
+        (ConstantRouter(), OptionError, "rates weak, strong, and not 'chunked_symbolism'"),
+    ],
+)
+async def test_a_router_that_cannot_be_used_is_an_error_before_the_first_token(
+    router: Router, error: type[Exception], said: str
+) -> None:
+    echo = Listens()
+    with pytest.raises(error, match=said):
+        await SketchOfThought(router=router, fallback=EXPERT).solve(Problem.of("q"), Run(echo))
+    assert echo.asked == []
 
 
 @pytest.mark.parametrize("question", ["", " ", "¿Cuántos huevos hay en 7 cajas de 12?", "7 箱に卵は何個ありますか"])

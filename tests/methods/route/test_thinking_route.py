@@ -77,7 +77,7 @@ async def test_files_that_cannot_be_used_are_an_error_before_the_first_token() -
     echo = Echo()
     with pytest.raises(DataError, match="nowhere"):
         await ThinkingRoute(WordsRouter("nowhere")).solve(QUESTION, Run(echo))
-    with pytest.raises(OptionError, match="choices names 'weak'"):
+    with pytest.raises(OptionError, match="and not 'weak'"):
         await ThinkingRoute(WordsRouter()).solve(QUESTION, Run(echo))
     assert echo.generated == 0
 

@@ -165,14 +165,20 @@ def scorers_of(names: Sequence[str]) -> dict[str, Scorer]:
 
 
 def oracle_of(task: Task, limit: int | None) -> Oracle | None:
-    """Return what knows where a thought first derives the answer: for the families of the training lab alone."""
+    """Return what knows where a thought first derives the answer: for `arithmetic` and the training lab's families."""
+    from ponder.tasks.arithmetic import Arithmetic
     from ponder.tasks.lab import Lab
+    from ponder.train.lab.arithmetic import ArithmeticFamily
     from ponder.train.lab.oracle import exit_of
     from ponder.train.lab.rows import HELD_OUT, fresh
 
-    if not isinstance(task, Lab):
+    if isinstance(task, Arithmetic):
+        made = ArithmeticFamily(task.level, task.language, task.seed).puzzles(limit or HELD_OUT)
+    elif isinstance(task, Lab):
+        made = islice(fresh(task.family), limit or HELD_OUT)
+    else:
         return None
-    puzzles = {puzzle.item.problem.id: puzzle for puzzle in islice(fresh(task.family), limit or HELD_OUT)}
+    puzzles = {puzzle.item.problem.id: puzzle for puzzle in made}
 
     def oracle(item: Item, thinking: str) -> int | None:
         return exit_of(thinking, puzzles[item.problem.id])

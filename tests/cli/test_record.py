@@ -1,9 +1,14 @@
 import json
 from pathlib import Path
 
+import pytest
 from support.command import Command
 
 from ponder.bench.recorded import read_traces
+from ponder.cli.record import oracle_of
+from ponder.tasks import load_task
+from ponder.train.lab.rows import fresh
+from ponder.train.lab.table import load_family
 
 ECHO = ("--model", "echo", "--limit", "3", "--every", "4", "--out", "t.jsonl")
 
@@ -63,3 +68,17 @@ def test_mistakes_are_named(ponder: Command) -> None:
     ponder("record", "arithmetic", *ECHO)
     ran = ponder("record", "arithmetic", *ECHO, "--every", "8")
     assert "t.jsonl was recorded with every = 4, not 8" in ran.err
+
+
+@pytest.mark.parametrize("name", ["arithmetic:level=3,language=mix", "lab:addition"])
+def test_an_oracle_knows_the_line_that_derives_the_answer(name: str) -> None:
+    task = load_task(name)
+    oracle = oracle_of(task, 4)
+    assert oracle is not None
+    family = load_family(name.removeprefix("lab:"))
+    for item, puzzle in zip(task.items(4), fresh(family) if "lab" in name else family.puzzles(4), strict=False):
+        lines = [step.text for step in puzzle.steps]
+        thought = "\n".join([*lines, "Wait, let me check.", *lines])
+        assert oracle(item, thought) == len("\n".join(lines))
+        assert oracle(item, "\n".join(lines[:-1])) is None
+    assert oracle_of(load_task("svamp"), 4) is None

@@ -152,6 +152,22 @@ async def test_a_router_that_fails_answers_by_the_configured_side_and_says_so(
     assert "luck" not in log.getvalue()
 
 
+async def test_an_engine_that_is_down_costs_only_the_questions_that_need_it() -> None:
+    """A router's own model has a fallback; the strong one is not asked for what the weak one answers."""
+    down = {"url": "http://127.0.0.1:9"}
+    table = {"engine": "small", "engines": {"strong": "big", "router": "gone"}, "method": "routellm"}
+    models = {way: {**table, "router": {"router": "causal"}, "fallback": way} for way in ("weak", "strong")}
+    settings = read({"engine": {"small": {"model": "echo"}, "big": down, "gone": down}, "model": models})  # type: ignore[dict-item]
+    async with running(settings, {"small": Echo()}) as gateway:
+        weak = [await gateway.ask(model="weak", stream=stream) for stream in (False, True)]
+        strong = [await gateway.ask(model="strong", stream=stream) for stream in (False, True)]
+    said = weak[0].json["ponder"]
+    assert [reply.status for reply in weak] == [200, 200]
+    assert (said["route"], said["evidence"]["failed"]) == ("weak", 1)
+    assert "cannot be reached" in said["evidence"]["reason"]
+    assert [(reply.status, reply.error["code"]) for reply in strong] == [(502, "upstream_error")] * 2
+
+
 async def test_a_router_file_that_was_never_there_is_an_error_that_names_it() -> None:
     engine = Echo()
     async with running(smart("nowhere"), {"main": engine}) as gateway:

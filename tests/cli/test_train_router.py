@@ -87,6 +87,15 @@ def test_a_category_router_needs_no_texts(log: Path, tmp_path: Path) -> None:
     assert tomllib.loads((tmp_path / "r" / "router.toml").read_text())["field"] == "topic"
 
 
+def test_questions_of_equal_score_are_sent_together_and_the_share_says_so(log: Path, tmp_path: Path) -> None:
+    """A category router has one score for each category: its threshold cannot send just any share."""
+    rest = ("--kind", "category", *CHOICES, "--group", "topic", "--folds", 2, "--share", 0.1)
+    found = measured(run(log, *rest, "--out", tmp_path / "r", "--json"))
+    assert found["share"] == 0.1
+    assert 0.15 < found["sent"] < 0.8
+    assert f"sends {100 * found['sent']:.1f} % to strong" in run(log, *rest, "--out", tmp_path / "s")
+
+
 def test_an_arena_becomes_a_router(tmp_path: Path) -> None:
     table = arena(800, models=6)
     battles = table.battles

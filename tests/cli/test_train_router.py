@@ -218,3 +218,11 @@ def test_what_is_there_is_left_alone(log: Path, tmp_path: Path) -> None:
     with pytest.raises(PonderError, match="exists and is not an empty folder"):
         run(log, *CHOICES, "--out", tmp_path / "r")
     assert [file.name for file in (tmp_path / "r").iterdir()] == ["mine.txt"]
+
+
+def test_of_more_than_two_choices_the_share_is_a_bound(log: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{**row, "middle": row["large"]} for row in read_rows(log)]
+    file = write(tmp_path / "three.csv", rows)
+    three = ("--choice", "weak=small", "--choice", "mid=middle", "--choice", "strong=large")
+    text = run(file, *three, "--kind", "ranking", "--folds", 2, "--out", tmp_path / "r")
+    assert "sends at most 50.0 % to strong" in text

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, cast
 
-from ponder.core.config import KINDS, Value, parts
+from ponder.core.config import KINDS, Value, beyond
 from ponder.core.errors import OptionError, nearest
 from ponder.core.method import Method
 from ponder.methods import Catalogue
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 
 def split_specs(text: str) -> list[str]:
@@ -75,19 +71,12 @@ def build_methods(text: str, catalogue: Catalogue, options: Sequence[str] = ()) 
 
 
 def check_limits(methods: Mapping[str, Method], max_tokens: int) -> None:
-    """Raise `OptionError` where a prompt would name more tokens than a reply may have.
-
-    Fields that are told to the model say so: `field(metadata={"within": "max_tokens"})`. Inner methods count, too.
-    """
+    """Raise `OptionError` where a prompt would name more tokens than a reply may have."""
     for label, method in methods.items():
-        for _, part in parts(method):
-            for spec in fields(cast("DataclassInstance", part)):
-                value = getattr(part, spec.name)
-                if spec.metadata.get("within") == "max_tokens" and value is not None and value > max_tokens:
-                    raise OptionError(
-                        f"{label}: {spec.name} = {value} is more than a reply may have; "
-                        f"lower it, or raise --max-tokens {max_tokens}"
-                    )
+        if over := beyond(method, max_tokens):
+            raise OptionError(
+                f"{label}: {over} is more than a reply may have; lower it, or raise --max-tokens {max_tokens}"
+            )
 
 
 def _fields(cls: type[Method]) -> set[str]:

@@ -63,6 +63,7 @@ def calibrate(
     """
     from ponder.cli.calibrate_input import read_scores, tasks_of
     from ponder.steer.calibration import save
+    from ponder.weights.staged import staged_file
 
     if out.exists():
         raise OptionError(f"--out {out} exists; name another file, or remove it first")
@@ -73,8 +74,8 @@ def calibrate(
     found = answered.calibration({**names, "tasks": ", ".join(tasks)}, draw, apart)
     transfers = answered.transfers(share, draw)
     accepted = None if harm is None else found.certified(harm, 1 - confidence)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save(out, found)
+    with staged_file(out) as stage:
+        save(stage, found)
     if as_json:
         print_json(_json(out, found, share, transfers, accepted))
     else:

@@ -67,6 +67,8 @@ def complexity_table(found: Complexity) -> Table:
 
 def sentence(found: Complexity) -> str:
     """Say in words what the bound is, and how well lengths tell right from wrong."""
+    if not found.solvable:
+        return f"{found.task}: no length of these replies solves any of {len(found.questions):,} questions: no bound."
     return (
         f"{found.task}: some length solves {found.solvable:,} of {len(found.questions):,} questions; "
         f"the fewest tokens that solve them all are {found.tokens:,.1f} a question "

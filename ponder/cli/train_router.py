@@ -153,11 +153,21 @@ def _print(trained: Trained, kind: str, choices: tuple[str, ...], as_json: bool)
     found = trained.measured
     if as_json:
         head = {"schema": 1, "out": str(trained.folder), "router": kind, "choices": list(choices)}
-        print_json({**head, "threshold": trained.threshold, "share": trained.share, "measured": _json(found)})
+        print_json(
+            {
+                **head,
+                "threshold": trained.threshold,
+                "share": trained.share,
+                "sent": trained.sent,
+                "measured": _json(found),
+            }
+        )
         return
     out = console()
     out.print(f"{trained.folder}: {kind} of {', '.join(choices)}", markup=False)
-    out.print(f"threshold {trained.threshold:.4f} sends {percent(trained.share)} to {choices[-1]}", markup=False)
+    # Choices between take questions, too, before the last one is compared with them.
+    sends = f"sends {'at most ' if len(choices) > 2 else ''}{percent(trained.sent)} to {choices[-1]}"
+    out.print(f"threshold {trained.threshold:.4f} {sends}", markup=False)
     if found is None:
         out.print(
             f"no figures: no rows compare {choices[0]} with {choices[-1]}, or both are equally good", markup=False

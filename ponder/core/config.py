@@ -75,6 +75,19 @@ def parts(value: object, where: str = "") -> Iterator[tuple[str, object]]:
                 yield from parts(item, f"{name}[{index}]" if isinstance(held, tuple) else name)
 
 
+def beyond(method: object, max_tokens: int) -> str:
+    """Return the first field that would tell the model more tokens than `max_tokens`, with its value, or nothing.
+
+    Fields that are told to the model say so: `field(metadata={"within": "max_tokens"})`. Inner methods count, too.
+    """
+    for where, part in parts(method):
+        for spec in fields(cast(Any, part)):
+            value = getattr(part, spec.name)
+            if spec.metadata.get("within") == "max_tokens" and value is not None and value > max_tokens:
+                return f"{where}.{spec.name} = {value}" if where else f"{spec.name} = {value}"
+    return ""
+
+
 def field_of(value: object, kind: str) -> str:
     """Return the first field of a method that holds a `scorer` or a `router`, or nothing."""
     hints = get_type_hints(type(value))

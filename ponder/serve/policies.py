@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ponder.core.config import Value, options_of
+from ponder.core.config import Value, beyond, options_of
 from ponder.core.errors import OptionError, nearest
 from ponder.core.method import Method
 from ponder.core.problem import EFFORTS, Image, Problem, Thinking
@@ -199,9 +199,13 @@ class Policies:
             if key != "method" and key not in options:
                 raise OptionError(f"{where} has no {key!r}{nearest(key, known)}; it may say: {', '.join(known)}")
         try:
-            return self._catalogue.from_config({**table, **model.method, "method": table["method"]})
+            method = self._catalogue.from_config({**table, **model.method, "method": table["method"]})
         except OptionError as error:
             raise OptionError(f"{where}: {error}") from None
+        most = model.defaults.max_tokens or self._settings.limits.max_tokens
+        if over := beyond(method, most):
+            raise OptionError(f"{where}: {over} is more than a reply may have; lower it, or raise max_tokens = {most}")
+        return method
 
 
 def _check_files(value: Value | Mapping[str, Value]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ponder.core.engine import Engine
+from ponder.core.engine import Cap, Chunk, Engine, Sampling, Think
 from ponder.core.errors import EngineError, PonderError
+from ponder.core.problem import Prompt
 from ponder.engines.open import EngineOptions, Loaded, open_engine
 from ponder.serve.settings import Upstream
 
@@ -36,6 +38,18 @@ class _Keeper:
 
     task: asyncio.Task[None]
     loaded: asyncio.Future[Loaded]
+
+
+class _Down:
+    """Stands in for an engine that is down: whoever asks it is told so. What it can do nobody knows, so all is said."""
+
+    def __init__(self, name: str, error: EngineError) -> None:
+        self.name, self.caps, self.think = name, frozenset(Cap), Think()
+        self._error = error
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
+        """Raise why it is down."""
+        raise self._error
 
 
 class Upstreams:
@@ -88,9 +102,20 @@ class Upstreams:
             raise EngineError(f"the model is not available: {error}", status=503) from None
 
     async def engines(self, main: str, roles: Mapping[str, str]) -> dict[str, Engine]:
-        """Return the engines of one run: `main`, and those of further roles."""
-        wanted = {"main": main, **roles}
-        return {role: (await self.get(name)).engine for role, name in wanted.items()}
+        """Return the engines of one run: `main`, and those of further roles. Raises `EngineError` where `main` is down.
+
+        One of a further role that is down fails once it is asked, and no sooner: a router's has a fallback, and that of
+        a choice is not asked for every question.
+        """
+        return {"main": (await self.get(main)).engine} | {
+            role: await self._further(name) for role, name in roles.items()
+        }
+
+    async def _further(self, name: str) -> Engine:
+        try:
+            return (await self.get(name)).engine
+        except EngineError as error:
+            return _Down(name, error)
 
     def opened(self, name: str) -> Loaded | None:
         """Return an engine that is open now, or None."""

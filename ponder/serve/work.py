@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from ponder.core.config import beyond
 from ponder.core.engine import Channel, Engine, Sampling, SamplingArgs
 from ponder.core.gather import gather
 from ponder.core.method import Solution, check
@@ -16,6 +17,7 @@ from ponder.core.run import Call, Purse, Run, Trace, derive_seed
 from ponder.serve.bounds import Asked as AskedFor
 from ponder.serve.bounds import forwarded
 from ponder.serve.control import Control, ReasoningFormat
+from ponder.serve.fail import ApiError
 from ponder.serve.fields import Json
 from ponder.serve.gateway import Asked, Gateway
 from ponder.serve.outbox import Outbox, Paced
@@ -109,6 +111,10 @@ async def prepare(gateway: Gateway, asked: Asked, question: Question, id: str) -
     decision = gateway.policies.decide(question.model, question.control, question.problems[0], logprobs, asked.key)
     seen, model = asked.seen, decision.model
     seen.model, seen.method, seen.stream = question.model, decision.name, question.stream
+    if question.control.options:
+        most = sampling_of(question.sampling, model.defaults, gateway.settings.limits.max_tokens).max_tokens
+        if over := beyond(decision.method, most):
+            raise ApiError.bad("ponder.options", f"{over} is more than a reply may have, which is {most}; lower it")
     engines = await gateway.upstreams.engines(model.engine, model.engines)
     seen.engine = engines["main"].name
     check(decision.method, engines)

@@ -128,5 +128,5 @@ def test_prompts_may_not_name_more_tokens_than_a_reply_may_have() -> None:
     with pytest.raises(OptionError, match="fallback = 600 is more than a reply may have; lower it"):
         check_limits(inside, 512)
     rung = {"cascade": Cascade(rungs=(Sample(), ThinkFor(tokens=600)))}
-    with pytest.raises(OptionError, match="cascade: tokens = 600 is more than a reply may have"):
+    with pytest.raises(OptionError, match=r"cascade: rungs\[1\].tokens = 600 is more than a reply may have"):
         check_limits(rung, 512)

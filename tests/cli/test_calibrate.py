@@ -151,6 +151,21 @@ def test_a_method_without_scores_is_told(ponder: Command, run: Path, tmp_path: P
         assert f"{name} gave no scores in" in ran.err
 
 
+def test_a_disk_that_fills_up_leaves_no_half_of_a_file(
+    ponder: Command, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(path: Path, found: object) -> None:
+        path.write_text("kind = ")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ponder.steer.calibration.save", half)
+    (tmp_path / "to").mkdir()
+    ran = ponder("calibrate", str(run), "--weak", WEAK, "--out", str(tmp_path / "to" / "c.toml"))
+    assert ran.code == 1
+    assert "could not be written (No space left on device)" in ran.err
+    assert list((tmp_path / "to").iterdir()) == []
+
+
 def test_a_file_that_is_there_is_left_alone(ponder: Command, run: Path, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("mine")
     ran = ponder("calibrate", str(run), "--weak", WEAK, "--out", str(tmp_path / "c.toml"))

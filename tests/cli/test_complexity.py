@@ -6,6 +6,10 @@ from typing import Any, cast
 
 import pytest
 from support.command import Command
+from support.complexities import arms, worked_out
+
+from ponder.bench.complexity import token_complexity
+from ponder.cli.complexity import sentence
 
 KIND = ("--report", "token-complexity")
 RUN = ("bench", "arithmetic", "--methods", "sample,no_thinking", "--limit", "12", "--out", "run", "-m", "echo")
@@ -26,6 +30,12 @@ def test_bench_prints_each_method_beside_the_bound_and_draws_it(ponder: Command)
     page = Path("run/report.html").read_text(encoding="utf-8")
     assert page.count("<h3>Token complexity</h3>") == 1
     assert "Accuracy beside the bound of token complexity" in page
+
+
+def test_where_no_length_solves_anything_no_fewest_tokens_are_told() -> None:
+    wrong = token_complexity(arms(short={"a": [(9, False)]}, long={"a": [(90, False)]}))
+    assert sentence(wrong).endswith("no length of these replies solves any of 1 questions: no bound.")
+    assert "are 34.8 a question (46.3 over those alone)" in sentence(token_complexity(worked_out()))
 
 
 def test_without_being_asked_nothing_is_said_about_it(run: Command) -> None:

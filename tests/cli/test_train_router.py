@@ -87,6 +87,15 @@ def test_a_category_router_needs_no_texts(log: Path, tmp_path: Path) -> None:
     assert tomllib.loads((tmp_path / "r" / "router.toml").read_text())["field"] == "topic"
 
 
+def test_questions_of_equal_score_are_sent_together_and_the_share_says_so(log: Path, tmp_path: Path) -> None:
+    """A category router has one score for each category: its threshold cannot send just any share."""
+    rest = ("--kind", "category", *CHOICES, "--group", "topic", "--folds", 2, "--share", 0.1)
+    found = measured(run(log, *rest, "--out", tmp_path / "r", "--json"))
+    assert found["share"] == 0.1
+    assert 0.15 < found["sent"] < 0.8
+    assert f"sends {100 * found['sent']:.1f} % to strong" in run(log, *rest, "--out", tmp_path / "s")
+
+
 def test_an_arena_becomes_a_router(tmp_path: Path) -> None:
     table = arena(800, models=6)
     battles = table.battles
@@ -209,3 +218,11 @@ def test_what_is_there_is_left_alone(log: Path, tmp_path: Path) -> None:
     with pytest.raises(PonderError, match="exists and is not an empty folder"):
         run(log, *CHOICES, "--out", tmp_path / "r")
     assert [file.name for file in (tmp_path / "r").iterdir()] == ["mine.txt"]
+
+
+def test_of_more_than_two_choices_the_share_is_a_bound(log: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{**row, "middle": row["large"]} for row in read_rows(log)]
+    file = write(tmp_path / "three.csv", rows)
+    three = ("--choice", "weak=small", "--choice", "mid=middle", "--choice", "strong=large")
+    text = run(file, *three, "--kind", "ranking", "--folds", 2, "--out", tmp_path / "r")
+    assert "sends at most 50.0 % to strong" in text

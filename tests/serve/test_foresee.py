@@ -13,10 +13,13 @@ import pytest
 from support.gateway import running
 
 from ponder.core.engine import Think
+from ponder.core.errors import OptionError
 from ponder.engines.echo import Echo
+from ponder.methods import catalogue
 from ponder.routers.state import TOML
 from ponder.routers.words import Weights
 from ponder.serve.log import RequestLog
+from ponder.serve.policies import Policies
 from ponder.serve.settings import Settings, read
 from ponder.text.ngrams import BUCKETS, hashed
 from ponder.train.words import save
@@ -150,6 +153,35 @@ async def test_a_router_that_fails_answers_by_the_configured_side_and_says_so(
     line.request_ended(seen, ended)
     assert json.loads(log.getvalue())["router_failed"] == "yes"
     assert "luck" not in log.getvalue()
+
+
+async def test_an_engine_that_is_down_costs_only_the_questions_that_need_it() -> None:
+    """A router's own model has a fallback; the strong one is not asked for what the weak one answers."""
+    down = {"url": "http://127.0.0.1:9"}
+    table = {"engine": "small", "engines": {"strong": "big", "router": "gone"}, "method": "routellm"}
+    models = {way: {**table, "router": {"router": "causal"}, "fallback": way} for way in ("weak", "strong")}
+    settings = read({"engine": {"small": {"model": "echo"}, "big": down, "gone": down}, "model": models})  # type: ignore[dict-item]
+    async with running(settings, {"small": Echo()}) as gateway:
+        weak = [await gateway.ask(model="weak", stream=stream) for stream in (False, True)]
+        strong = [await gateway.ask(model="strong", stream=stream) for stream in (False, True)]
+    said = weak[0].json["ponder"]
+    assert [reply.status for reply in weak] == [200, 200]
+    assert (said["route"], said["evidence"]["failed"]) == ("weak", 1)
+    assert "cannot be reached" in said["evidence"]["reason"]
+    assert [(reply.status, reply.error["code"]) for reply in strong] == [(502, "upstream_error")] * 2
+
+
+async def test_a_prompt_may_not_tell_more_tokens_than_the_reply_may_have() -> None:
+    wish = {"method": "self_consistency", "options": {"inner": {"method": "think_for", "tokens": 5000}}}
+    async with running(engines={"main": Echo()}) as gateway:
+        refused, taken = [await gateway.ask(max_tokens=most, ponder=wish) for most in (4999, 5000)]
+        default = await gateway.ask(max_tokens=5, ponder={"method": "think_for"})
+    assert (refused.status, refused.error["param"]) == (400, "ponder.options")
+    assert "inner.tokens = 5000 is more than a reply may have, which is 4999" in refused.error["message"]
+    assert (taken.status, default.status) == (200, 200)
+    table = {"method": "think_for", "tokens": 5000, "defaults": {"max_tokens": 300}}
+    with pytest.raises(OptionError, match=r"\[model.m\]: tokens = 5000 is more .* raise max_tokens = 300"):
+        Policies(read({"engine": {"main": {"model": "echo"}}, "model": {"m": table}}), catalogue())  # type: ignore[dict-item]
 
 
 async def test_a_router_file_that_was_never_there_is_an_error_that_names_it() -> None:

@@ -4,6 +4,8 @@ import pytest
 from support.server import FakeServer, until
 
 from ponder.core.errors import DataError, EngineError
+from ponder.core.problem import Problem, Prompt
+from ponder.core.run import Run
 from ponder.engines.echo import Echo
 from ponder.engines.open import Loaded
 from ponder.serve.settings import Upstream
@@ -55,6 +57,19 @@ async def test_given_engines_are_used_as_they_are() -> None:
     upstreams.start()
     assert await upstreams.get("main") is given
     assert upstreams.states() == {"main": "ready"}
+    await upstreams.close()
+
+
+async def test_a_further_engine_that_is_down_fails_once_it_is_asked_and_the_main_one_at_once() -> None:
+    upstreams = Upstreams({"down": Upstream(url="http://127.0.0.1:9")}, {"main": Loaded(Echo(), 4, "given")})
+    upstreams.start()
+    engines = await upstreams.engines("main", {"router": "down"})
+    assert engines["router"].name == "down"
+    assert (await Run(engines).generate(Prompt.of(Problem.of("hi")))).finish == "stop"
+    with pytest.raises(EngineError, match="cannot be reached"):
+        await Run(engines).on("router").generate(Prompt.of(Problem.of("hi")))
+    with pytest.raises(EngineError, match="cannot be reached"):
+        await upstreams.engines("down", {})
     await upstreams.close()
 
 

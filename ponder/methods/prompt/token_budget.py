@@ -39,8 +39,9 @@ class TokenBudget:
         """Estimate, then hand the inner method a question that states the budget."""
         asked = problem.question
         estimate = await self._estimate(problem, run) if asked.strip() else None
+        wanted = self.fallback if estimate is None else estimate
         # Nobody can use more than the reply may have.
-        budget = self.fallback if estimate is None else min(estimate, max(1, run.sampling.max_tokens))
+        budget = None if wanted is None else min(wanted, max(1, run.sampling.max_tokens))
         run.note(f"budget: {'none' if budget is None else budget}")
         line = REASON.to(asked) if budget is None else REASON_WITHIN.to(asked, budget)
         solution = await self.inner.solve(told(problem, line), run)

@@ -49,6 +49,8 @@ class Trained:
     folder: Path
     threshold: float
     share: float
+    sent: float
+    """The share that the threshold sends: it may be another, for questions of equal score are never parted."""
     measured: Measured | None
     """None where no row tells how the first and the last choice compare."""
 
@@ -170,8 +172,8 @@ def train_router(
 ) -> Trained:
     """Fit on everything, write the files, and say what routers of this kind are worth across the folds.
 
-    The threshold sends `share` of the table's questions to the strong choice by their scores across folds. Raises
-    `DataError` for what cannot be learnt from; then nothing is written.
+    The threshold sends about `share` of the table's questions to the strong choice by their scores across folds.
+    Raises `DataError` for what cannot be learnt from; then nothing is written.
     """
     scores = cross_scores(kind, table, seen, parts, settings, column, progress)
     threshold = threshold_for(scores, share)
@@ -179,7 +181,7 @@ def train_router(
     measured = measure(ranks(scores, parts)[rows], weak, strong, settings.seed) if _worth(weak, strong) else None
     calibrated = {"value": threshold, "share": share, "questions": len(table)}
     store(kind, table, seen, out, settings, column, {"threshold": calibrated, **_facts(measured)})
-    return Trained(out, threshold, share, measured)
+    return Trained(out, threshold, share, float((scores >= threshold).mean()), measured)
 
 
 def store(

@@ -70,6 +70,12 @@ async def test_no_more_is_told_than_the_reply_may_have() -> None:
     assert solution.evidence == {"unread": 0, "told": 200, "estimate": 9000}
 
 
+async def test_the_fallback_neither_is_more_than_the_reply_may_have() -> None:
+    (_, second), solution, _ = await ask("no idea", TokenBudget(fallback=5000), sampling=Sampling(max_tokens=50))
+    assert second.messages[-1].text.endswith("use less than 50 tokens:\n")
+    assert solution.evidence == {"unread": 1, "told": 50}
+
+
 async def test_the_estimate_is_short_and_a_stop_of_the_client_does_not_cut_it() -> None:
     _, solution, run = await ask("so " * 50, TokenBudget(most=5), sampling=Sampling(stop=("[[",)))
     assert (run.trace.calls[0].tokens, run.trace.calls[0].role) == (5, "route")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import subprocess
@@ -193,3 +194,15 @@ def test_no_python_old_enough_to_fail_is_taken(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "needs Python 3.11 or newer" in done.stderr
     assert str(old) in done.stderr
+
+
+@pytest.mark.parametrize(("told", "threads"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")])
+def test_small_products_take_one_thread_unless_told_otherwise(told: dict[str, str], threads: str) -> None:
+    """numpy reads the number when it is loaded, so it must be set before any command does that."""
+    program = (
+        "import atexit, os, sys; sys.argv = ['ponder', '--version']; from ponder.cli import main\n"
+        "atexit.register(lambda: print(os.environ['OPENBLAS_NUM_THREADS'], 'numpy' in sys.modules)); main()"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"} | told
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.splitlines()[-1] == f"{threads} False"

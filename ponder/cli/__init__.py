@@ -76,6 +76,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; every error is one sentence on standard error and an exit code other than 0."""
     _be_lenient()
+    # numpy's products here are of a few thousand numbers: several threads would wait for each other, for minutes where
+    # the cores are busy. It reads this when it is loaded, which no command has done yet.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = cli.main(prog_name="ponder", standalone_mode=False)
         sys.stdout.flush()

@@ -53,6 +53,7 @@ METHODS: dict[str, str] = {
     "thinking_route": "ponder.methods.route.thinking_route:ThinkingRoute",
     "sketch_of_thought": "ponder.methods.route.sketch_of_thought:SketchOfThought",
     "routellm": "ponder.methods.route.routellm:RouteLLM",
+    "beam_search": "ponder.methods.search.beam_search:BeamSearch",
 }
 """Name to class. A new method is one file and one line here."""
 

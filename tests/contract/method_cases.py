@@ -28,6 +28,7 @@ from ponder.methods.route.routellm import RouteLLM
 from ponder.methods.route.self_ref import SelfRef
 from ponder.methods.route.sketch_of_thought import SketchOfThought
 from ponder.methods.route.thinking_route import ThinkingRoute
+from ponder.methods.search.beam_search import BeamSearch
 from ponder.methods.stop.answer_convergence import AnswerConvergence
 from ponder.methods.stop.budget_forcing import BudgetForcing
 from ponder.methods.stop.constant_cut import ConstantCut
@@ -145,6 +146,19 @@ VARIANTS: dict[str, Method] = {
         fallback="weak",
     ),
     "thinking_mode": ThinkingMode(mode="budget", tokens=6, effort="low", sentence=True),
+    "beam_search": BeamSearch(
+        n=4,
+        width=2,
+        diverse=True,
+        scorer=MeanCertainty(),
+        steps="mean",
+        delimiter="wait ",
+        step=5,
+        depth=6,
+        choose="majority",
+        temperature=0.9,
+        cot=True,
+    ),
 }
 """For each method of the table one value in which no field has its default. A new method adds one line."""
 

@@ -54,6 +54,7 @@ METHODS: dict[str, str] = {
     "sketch_of_thought": "ponder.methods.route.sketch_of_thought:SketchOfThought",
     "routellm": "ponder.methods.route.routellm:RouteLLM",
     "beam_search": "ponder.methods.search.beam_search:BeamSearch",
+    "speculative_rejection": "ponder.methods.search.speculative_rejection:SpeculativeRejection",
 }
 """Name to class. A new method is one file and one line here."""
 

@@ -16,6 +16,7 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.engines.llama import LlamaEngine
 from ponder.methods.search.beam_search import BeamSearch
+from ponder.methods.search.speculative_rejection import SpeculativeRejection
 from ponder.methods.vote.best_of_n import BestOfN
 from ponder.methods.vote.sample import Sample
 from ponder.text.answers import number
@@ -29,8 +30,15 @@ REASONER = Path(ponder.__file__).parent / "models" / "tiny-reasoner"
 QUESTION = Problem.of(
     "What is 5 × 1 × 3 + 4 - 1 modulo 7, strictly from left to right?\n\nPut the final answer in \\boxed{}."
 )
-ONE: list[Method] = [BeamSearch(n=1, width=1, delimiter="\n"), BeamSearch(n=1, step=7, delimiter="§")]
-SEVERAL: list[Method] = [BeamSearch(n=3, width=1, delimiter="\n", step=16)]
+ONE: list[Method] = [
+    BeamSearch(n=1, width=1, delimiter="\n"),
+    BeamSearch(n=1, step=7, delimiter="§"),
+    SpeculativeRejection(n=1),
+]
+SEVERAL: list[Method] = [
+    BeamSearch(n=3, width=1, delimiter="\n", step=16),
+    SpeculativeRejection(n=3, alpha=0.0),
+]
 """Each is best of three by another way."""
 
 
@@ -72,6 +80,15 @@ async def test_one_branch_is_a_sample_on_torch(torch_reasoner: TorchEngine, meth
 async def test_without_a_rejection_it_is_best_of_n_on_torch(torch_reasoner: TorchEngine, method: Method) -> None:
     ours, theirs = await solve(method, torch_reasoner, 0.8), await solve(BestOfN(n=3), torch_reasoner, 0.8)
     assert told(*ours) == told(*theirs)
+
+
+@pytest.mark.torch
+async def test_rejection_keeps_one_of_the_samples_of_best_of_n_for_less(torch_reasoner: TorchEngine) -> None:
+    solution, run = await solve(SpeculativeRejection(n=4, first=20), torch_reasoner, 0.8)
+    _, whole = await solve(BestOfN(n=4), torch_reasoner, 0.8)
+    assert (solution.thinking, solution.answer) in [(call.thinking, call.answer) for call in whole.trace.calls]
+    assert run.trace.tokens < 0.8 * whole.trace.tokens
+    assert all(call.finish in ("length", "stop") for call in run.trace.calls), "nothing is left in flight"
 
 
 @pytest.mark.torch

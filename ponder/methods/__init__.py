@@ -55,6 +55,7 @@ METHODS: dict[str, str] = {
     "routellm": "ponder.methods.route.routellm:RouteLLM",
     "beam_search": "ponder.methods.search.beam_search:BeamSearch",
     "speculative_rejection": "ponder.methods.search.speculative_rejection:SpeculativeRejection",
+    "mcts": "ponder.methods.search.mcts:Mcts",
 }
 """Name to class. A new method is one file and one line here."""
 

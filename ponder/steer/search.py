@@ -15,6 +15,7 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.steer.branch import Branch, Cut, Follow
 from ponder.steer.draw import Draw
+from ponder.steer.elect import MOST
 from ponder.steer.score import Steps, scored
 from ponder.text.votes import classes
 
@@ -76,6 +77,15 @@ def affordable(run: Run, branches: Sequence[Branch], slots: int, cut: Cut) -> in
     whole = max(1, run.sampling.max_tokens - shortest)
     step = whole if cut.tokens is None else min(cut.tokens, whole)
     return max(1, min(slots, 1 + (budget - whole) // step))
+
+
+def spare(run: Run, cut: Cut, answered: bool) -> int:
+    """Return how many steps the budget pays for, beside one whole reply where none has come to its end yet."""
+    if run.budget is None:
+        return MOST
+    whole = max(1, run.sampling.max_tokens)
+    step = whole if cut.tokens is None else min(cut.tokens, whole)
+    return max(0, run.budget - (0 if answered else whole)) // step
 
 
 def within(run: Run, branches: Sequence[Branch], cut: Cut) -> list[Branch]:

@@ -29,6 +29,7 @@ from ponder.methods.route.self_ref import SelfRef
 from ponder.methods.route.sketch_of_thought import SketchOfThought
 from ponder.methods.route.thinking_route import ThinkingRoute
 from ponder.methods.search.beam_search import BeamSearch
+from ponder.methods.search.mcts import Mcts
 from ponder.methods.search.speculative_rejection import SpeculativeRejection
 from ponder.methods.stop.answer_convergence import AnswerConvergence
 from ponder.methods.stop.budget_forcing import BudgetForcing
@@ -162,6 +163,22 @@ VARIANTS: dict[str, Method] = {
     ),
     "speculative_rejection": SpeculativeRejection(
         n=5, alpha=0.3, first=3, scorer=MeanCertainty(), steps="mean", temperature=0.9, cot=True
+    ),
+    "mcts": Mcts(
+        simulations=7,
+        width=2,
+        rule="puct",
+        c=0.5,
+        value="step",
+        scorer=MeanCertainty(),
+        steps="mean",
+        choose="visits",
+        parallel=3,
+        delimiter="wait ",
+        step=4,
+        depth=5,
+        temperature=0.9,
+        cot=True,
     ),
 }
 """For each method of the table one value in which no field has its default. A new method adds one line."""

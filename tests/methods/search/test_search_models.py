@@ -16,9 +16,11 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.engines.llama import LlamaEngine
 from ponder.methods.search.beam_search import BeamSearch
+from ponder.methods.search.mcts import Mcts
 from ponder.methods.search.speculative_rejection import SpeculativeRejection
 from ponder.methods.vote.best_of_n import BestOfN
 from ponder.methods.vote.sample import Sample
+from ponder.scorers.verifier_prompt import VerifierPrompt
 from ponder.text.answers import number
 
 if TYPE_CHECKING:
@@ -34,10 +36,12 @@ ONE: list[Method] = [
     BeamSearch(n=1, width=1, delimiter="\n"),
     BeamSearch(n=1, step=7, delimiter="§"),
     SpeculativeRejection(n=1),
+    Mcts(simulations=1, delimiter="\n"),
 ]
 SEVERAL: list[Method] = [
     BeamSearch(n=3, width=1, delimiter="\n", step=16),
     SpeculativeRejection(n=3, alpha=0.0),
+    Mcts(simulations=3, width=3, parallel=3, delimiter="\n"),
 ]
 """Each is best of three by another way."""
 
@@ -108,9 +112,18 @@ async def test_one_branch_is_greedy_decoding_on_llama(llama_reasoner: Engine, me
     assert told(*await solve(method, llama_reasoner, 0.0)) == told(*await solve(Sample(), llama_reasoner, 0.0))
 
 
-async def test_a_tree_bills_what_llama_generated(llama_reasoner: LlamaEngine) -> None:
+TREES: list[Method] = [
+    BeamSearch(n=4, width=2, delimiter="\n"),
+    Mcts(simulations=4, width=2, parallel=2, rule="puct", delimiter="\n"),
+    Mcts(simulations=4, value="step", scorer=VerifierPrompt(so_far=True), delimiter="\n"),
+]
+
+
+@pytest.mark.parametrize("method", TREES, ids=repr)
+async def test_a_tree_bills_what_llama_generated(llama_reasoner: LlamaEngine, method: Method) -> None:
     before = int((await llama_reasoner.server.metrics())["tokens_predicted_total"])
-    solution, run = await solve(BeamSearch(n=4, width=2, delimiter="\n"), llama_reasoner, 0.8)
+    solution, run = await solve(method, llama_reasoner, 0.8)
     made = int((await llama_reasoner.server.metrics())["tokens_predicted_total"]) - before
     assert solution.answer
-    assert run.trace.tokens == made, "steps end on the server, and nothing is generated in vain"
+    left = sum(call.role == "verify" and call.finish == "left" for call in run.trace.calls)
+    assert run.trace.tokens <= made <= run.trace.tokens + 8 * left, "steps end on the server, verdicts within 8 tokens"

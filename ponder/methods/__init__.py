@@ -56,6 +56,7 @@ METHODS: dict[str, str] = {
     "beam_search": "ponder.methods.search.beam_search:BeamSearch",
     "speculative_rejection": "ponder.methods.search.speculative_rejection:SpeculativeRejection",
     "mcts": "ponder.methods.search.mcts:Mcts",
+    "rsd": "ponder.methods.search.rsd:Rsd",
 }
 """Name to class. A new method is one file and one line here."""
 

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from ponder.core.engine import Cap, Chunk, SamplingArgs, Think
 from ponder.core.problem import Image, Problem, Prompt
-from ponder.core.run import Call, Run
+from ponder.core.run import Call, Role, Run
 from ponder.text.prompts import STEP_BY_STEP
 from ponder.text.think import ThinkSplitter
 
@@ -64,10 +64,12 @@ def steppable(prompt: Prompt) -> bool:
     return not (pictures or prompt.tools or prompt.response_format)
 
 
-async def grow(branch: Branch, view: Run, cut: Cut, over: SamplingArgs, follow: Follow | None = None) -> Branch:
+async def grow(
+    branch: Branch, view: Run, cut: Cut, over: SamplingArgs, follow: Follow | None = None, role: Role = "think"
+) -> Branch:
     """Return the branch with one more step, written in `view`; one that has ended comes back as it is.
 
-    `over` is the sampling. The reply as a whole keeps the run's `max_tokens`.
+    `over` is the sampling, `role` what it is billed as. The reply as a whole keeps the run's `max_tokens`.
     """
     start, said = branch.call.tokens, ""
     cut = cut if steppable(branch.prompt) else WHOLE
@@ -76,12 +78,14 @@ async def grow(branch: Branch, view: Run, cut: Cut, over: SamplingArgs, follow: 
         if cut.tokens is not None and used >= cut.tokens:
             break
         left = cut if cut.tokens is None else replace(cut, tokens=cut.tokens - used)
-        branch, more = await _write(branch, view, left, over, follow)
+        branch, more = await _write(branch, view, left, over, follow, role)
         said += more
     return branch
 
 
-async def _write(branch: Branch, view: Run, cut: Cut, over: SamplingArgs, follow: Follow | None) -> tuple[Branch, str]:
+async def _write(
+    branch: Branch, view: Run, cut: Cut, over: SamplingArgs, follow: Follow | None, role: Role
+) -> tuple[Branch, str]:
     """Make one call; return the branch after it, and what was said.
 
     An engine that tells which stop string it met ends the step itself, and nothing is generated in vain. One that does
@@ -93,7 +97,7 @@ async def _write(branch: Branch, view: Run, cut: Cut, over: SamplingArgs, follow
     asked: SamplingArgs = {**over, "max_tokens": limit, "stop": (*own, cut.at) if told and cut.at else own}
     kept: list[Chunk] = []
     said = ""
-    async with view.stream(branch.prompt, **asked) as live:
+    async with view.stream(branch.prompt, role, **asked) as live:
         async for chunk in live:
             _take(chunk, kept, follow)
             said += "" if chunk.markup else chunk.text
@@ -173,3 +177,24 @@ def joined(before: Call, call: Call) -> Call:
         first_token_seconds=before.first_token_seconds if before.tokens else call.first_token_seconds,
         exact=before.exact and call.exact,
     )
+
+
+def since(before: Branch, after: Branch) -> Branch:
+    """Return what was written after a branch by itself, as a reply of its own: what a scorer of single steps reads."""
+    old, new = before.call, after.call
+    call = replace(
+        new,
+        text=new.text[len(old.text) :],
+        thinking=new.thinking[len(old.thinking) :],
+        answer=new.answer[len(old.answer) :],
+        think_tokens=new.think_tokens - old.think_tokens,
+        answer_tokens=new.answer_tokens - old.answer_tokens,
+        latent=new.latent - old.latent,
+        prompt_tokens=new.prompt_tokens - old.prompt_tokens,
+        cached_tokens=new.cached_tokens - old.cached_tokens,
+        token_ids=(),
+        logprobs=new.logprobs[len(old.logprobs) :],
+        hidden=new.hidden[len(old.hidden) :],
+        seconds=new.seconds - old.seconds,
+    )
+    return replace(after, call=call)

@@ -30,6 +30,7 @@ from ponder.methods.route.sketch_of_thought import SketchOfThought
 from ponder.methods.route.thinking_route import ThinkingRoute
 from ponder.methods.search.beam_search import BeamSearch
 from ponder.methods.search.mcts import Mcts
+from ponder.methods.search.rsd import Rsd
 from ponder.methods.search.speculative_rejection import SpeculativeRejection
 from ponder.methods.stop.answer_convergence import AnswerConvergence
 from ponder.methods.stop.budget_forcing import BudgetForcing
@@ -163,6 +164,18 @@ VARIANTS: dict[str, Method] = {
     ),
     "speculative_rejection": SpeculativeRejection(
         n=5, alpha=0.3, first=3, scorer=MeanCertainty(), steps="mean", temperature=0.9, cot=True
+    ),
+    "rsd": Rsd(
+        draft="strong",
+        threshold=0.5,
+        scorer=MeanCertainty(),
+        part="reply",
+        steps="last",
+        patience=3,
+        delimiter="wait ",
+        step=4,
+        depth=7,
+        cot=True,
     ),
     "mcts": Mcts(
         simulations=7,

@@ -9,7 +9,7 @@ from ponder.core.engine import Cap, Sampling
 from ponder.core.problem import Image, Message, Prompt, Text, Tool
 from ponder.core.run import Call
 from ponder.engines.echo import CAPS, Echo, token_id
-from ponder.steer.branch import WHOLE, Branch, Cut, grow, joined, root, steppable
+from ponder.steer.branch import WHOLE, Branch, Cut, grow, joined, root, since, steppable
 
 LINE = Cut("\n", 8)
 
@@ -144,6 +144,21 @@ def test_two_calls_are_one() -> None:
     assert (both.seed, both.branch, both.finish) == (6, (2,), "stop")
     unspelt = joined(first, Call("think", "echo", (), 0, "c"))
     assert unspelt.token_ids == (), "ids spell all of the text or none"
+
+
+async def test_a_step_by_itself_is_a_reply_of_its_own() -> None:
+    run = run_on(Echo(lambda prompt, seed: letters(3)(prompt.prefill, 0)))
+    first, second = (await steps(root(QUESTION, run, False), run, LINE))[:2]
+    alone = since(first, second).call
+    assert (alone.text, alone.answer, alone.thinking, alone.tokens) == ("a\n", "a\n", "", 1)
+    assert joined(first.call, alone).text == second.call.text
+    assert (joined(first.call, alone).tokens, alone.seed) == (second.call.tokens, second.call.seed)
+
+
+async def test_drafts_are_billed_as_drafts() -> None:
+    run = run_on(Echo("a b c"))
+    await grow(root(QUESTION, run, False), run, WHOLE, {}, role="draft")
+    assert run.trace.tokens_by_role == {"draft": 3}
 
 
 def test_what_nobody_can_go_on_with_is_known() -> None:

@@ -201,7 +201,8 @@ async def test_a_scorer_that_fails_is_named_and_a_model_that_fails_ends_all() ->
 @pytest.mark.parametrize(
     ("options", "field"),
     [({"simulations": 0}, "simulations"), ({"width": 0}, "width"), ({"parallel": 0}, "parallel"),
-     ({"depth": 0}, "depth"), ({"c": -1.0}, "c"), ({"c": math.nan}, "c"), ({"delimiter": ""}, "delimiter"), ({"step": 0}, "step")],
+     ({"depth": 0}, "depth"), ({"c": -1.0}, "c"), ({"c": math.nan}, "c"), ({"delimiter": ""}, "delimiter"),
+     ({"step": 0}, "step")],
 )  # fmt: skip
 def test_options_out_of_range_are_refused(options: dict[str, float], field: str) -> None:
     with pytest.raises(OptionError, match=f"Mcts: {field} = .* is out of range"):

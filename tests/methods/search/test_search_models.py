@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from ponder.core.run import Run
 from ponder.engines.llama import LlamaEngine
 from ponder.methods.search.beam_search import BeamSearch
 from ponder.methods.search.mcts import Mcts
+from ponder.methods.search.rsd import Rsd
 from ponder.methods.search.speculative_rejection import SpeculativeRejection
 from ponder.methods.vote.best_of_n import BestOfN
 from ponder.methods.vote.sample import Sample
@@ -61,9 +63,17 @@ async def llama_reasoner() -> AsyncIterator[Engine]:
         yield engine
 
 
-async def solve(method: Method, engine: Engine, heat: float) -> tuple[Solution, Run]:
-    check(method, {"main": engine})
-    run = Run(engine, seed=3, sampling=Sampling(max_tokens=256, temperature=heat), extract=number)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def llama_small() -> AsyncIterator[Engine]:
+    small = REASONER.with_name("tiny-reasoner-small") / "model.gguf"
+    async with LlamaEngine(small, threads=1, slots=2, context=1024, check=False) as engine:
+        yield engine
+
+
+async def solve(method: Method, engine: Engine, heat: float, draft: Engine | None = None) -> tuple[Solution, Run]:
+    engines = {"main": engine, **({"draft": draft} if draft else {})}
+    check(method, engines)
+    run = Run(engines, seed=3, sampling=Sampling(max_tokens=256, temperature=heat), extract=number)
     return await method.solve(QUESTION, run), run
 
 
@@ -127,3 +137,29 @@ async def test_a_tree_bills_what_llama_generated(llama_reasoner: LlamaEngine, me
     assert solution.answer
     left = sum(call.role == "verify" and call.finish == "left" for call in run.trace.calls)
     assert run.trace.tokens <= made <= run.trace.tokens + 8 * left, "steps end on the server, verdicts within 8 tokens"
+
+
+@pytest.mark.parametrize(("threshold", "alone"), [(-math.inf, "small"), (1e9, "large"), (math.inf, "large")])
+async def test_drafts_are_all_kept_or_all_rewritten(
+    llama_reasoner: Engine, llama_small: Engine, threshold: float, alone: str
+) -> None:
+    method = Rsd(threshold=threshold, patience=99, delimiter="\n")
+    ours, _ = await solve(method, llama_reasoner, 0.0, llama_small)
+    theirs, _ = await solve(Sample(), llama_small if alone == "small" else llama_reasoner, 0.0)
+    assert (ours.thinking, ours.answer, ours.finish) == (theirs.thinking, theirs.answer, theirs.finish)
+
+
+async def test_two_models_write_one_reply(llama_reasoner: Engine, llama_small: Engine) -> None:
+    solution, run = await solve(Rsd(threshold=-0.05, delimiter="\n"), llama_reasoner, 0.8, llama_small)
+    assert solution.answer
+    assert solution.evidence["kept"] >= 1  # type: ignore[operator]
+    assert run.trace.tokens_by_role["draft"] > 0
+    assert all(call.finish in ("stop", "length") for call in run.trace.calls), "nothing is left in flight"
+
+
+@pytest.mark.torch
+async def test_all_rewritten_is_a_sample_on_torch(torch_reasoner: TorchEngine) -> None:
+    method = Rsd(threshold=1e9, patience=99, delimiter="\n")
+    ours, _ = await solve(method, torch_reasoner, 0.8, torch_reasoner)
+    theirs, _ = await solve(Sample(), torch_reasoner, 0.8)
+    assert (ours.thinking, ours.answer) == (theirs.thinking, theirs.answer)

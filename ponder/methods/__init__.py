@@ -57,6 +57,7 @@ METHODS: dict[str, str] = {
     "speculative_rejection": "ponder.methods.search.speculative_rejection:SpeculativeRejection",
     "mcts": "ponder.methods.search.mcts:Mcts",
     "rsd": "ponder.methods.search.rsd:Rsd",
+    "dpts": "ponder.methods.search.dpts:Dpts",
 }
 """Name to class. A new method is one file and one line here."""
 

@@ -29,6 +29,7 @@ from ponder.methods.route.self_ref import SelfRef
 from ponder.methods.route.sketch_of_thought import SketchOfThought
 from ponder.methods.route.thinking_route import ThinkingRoute
 from ponder.methods.search.beam_search import BeamSearch
+from ponder.methods.search.dpts import Dpts
 from ponder.methods.search.mcts import Mcts
 from ponder.methods.search.rsd import Rsd
 from ponder.methods.search.speculative_rejection import SpeculativeRejection
@@ -164,6 +165,24 @@ VARIANTS: dict[str, Method] = {
     ),
     "speculative_rejection": SpeculativeRejection(
         n=5, alpha=0.3, first=3, scorer=MeanCertainty(), steps="mean", temperature=0.9, cot=True
+    ),
+    "dpts": Dpts(
+        parallel=2,
+        width=2,
+        share=0.6,
+        early=0.7,
+        seek=0.9,
+        enough=2,
+        most=4,
+        nodes=12,
+        scorer=MeanCertainty(),
+        steps="mean",
+        choose="majority",
+        delimiter="wait ",
+        step=5,
+        depth=4,
+        temperature=0.9,
+        cot=True,
     ),
     "rsd": Rsd(
         draft="strong",

@@ -17,6 +17,7 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.engines.llama import LlamaEngine
 from ponder.methods.search.beam_search import BeamSearch
+from ponder.methods.search.dpts import Dpts
 from ponder.methods.search.mcts import Mcts
 from ponder.methods.search.rsd import Rsd
 from ponder.methods.search.speculative_rejection import SpeculativeRejection
@@ -125,6 +126,7 @@ async def test_one_branch_is_greedy_decoding_on_llama(llama_reasoner: Engine, me
 TREES: list[Method] = [
     BeamSearch(n=4, width=2, delimiter="\n"),
     Mcts(simulations=4, width=2, parallel=2, rule="puct", delimiter="\n"),
+    Dpts(parallel=2, width=2, nodes=12, delimiter="\n"),
     Mcts(simulations=4, value="step", scorer=VerifierPrompt(so_far=True), delimiter="\n"),
 ]
 

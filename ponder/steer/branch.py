@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -10,7 +10,7 @@ from ponder.core.engine import Cap, Chunk, SamplingArgs, Think
 from ponder.core.problem import Image, Problem, Prompt
 from ponder.core.run import Call, Role, Run
 from ponder.text.prompts import STEP_BY_STEP
-from ponder.text.think import ThinkSplitter
+from ponder.text.think import ThinkSplitter, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,11 @@ def root(problem: Problem, run: Run, cot: bool | None, slot: int = 0) -> Branch:
     return Branch(prompt, Call("think", run.engine.name, (), 0), slot)
 
 
+def fitting(cut: Cut, prompt: Prompt) -> Cut:
+    """Return where a step really ends."""
+    return cut if steppable(prompt) else WHOLE
+
+
 def steppable(prompt: Prompt) -> bool:
     """Whether a reply can be left and gone on with: raw prompts hold no pictures, nobody parses their tool calls, and a
     grammar would begin anew. Where it cannot, its one step is the whole of it.
@@ -72,15 +77,31 @@ async def grow(
     `over` is the sampling, `role` what it is billed as. The reply as a whole keeps the run's `max_tokens`.
     """
     start, said = branch.call.tokens, ""
-    cut = cut if steppable(branch.prompt) else WHOLE
+    cut = fitting(cut, branch.prompt)
     while not branch.ended and not said.strip():
         used = branch.call.tokens - start
         if cut.tokens is not None and used >= cut.tokens:
             break
         left = cut if cut.tokens is None else replace(cut, tokens=cut.tokens - used)
+        before = len(branch.call.text)
         branch, more = await _write(branch, view, left, over, follow, role)
+        branch = _stopped(branch, before, view.sampling.stop, view.engine.think)
         said += more
     return branch
+
+
+def _stopped(branch: Branch, joint: int, stops: Sequence[str], marks: Think) -> Branch:
+    """Return the branch, ended before a stop string of the client's that lies across the joint of two calls: the engine
+    saw neither half as one.
+    """
+    call = branch.call
+    found = [(at, stop) for stop in stops if (at := call.text.find(stop, max(0, joint - len(stop)))) >= 0]
+    if not found:
+        return branch
+    at, stop = min(found)
+    thinking, answer = split(call.text[:at], marks.open, marks.close, marks.opened)
+    call = replace(call, text=call.text[:at], thinking=thinking, answer=answer, token_ids=())
+    return replace(branch, call=replace(call, finish="stop", matched_stop=stop), ended=True)
 
 
 async def _write(

@@ -13,7 +13,7 @@ from ponder.core.judge import Scorer
 from ponder.core.method import Finish, Solution
 from ponder.core.problem import Problem
 from ponder.core.run import Run
-from ponder.steer.branch import Branch, Cut, Follow
+from ponder.steer.branch import Branch, Cut, Follow, fitting
 from ponder.steer.draw import Draw
 from ponder.steer.elect import MOST
 from ponder.steer.score import Steps, scored
@@ -73,6 +73,7 @@ def affordable(run: Run, branches: Sequence[Branch], slots: int, cut: Cut) -> in
     budget = run.budget
     if budget is None:
         return slots
+    cut = fitting(cut, branches[0].prompt) if branches else cut
     shortest = min((branch.call.tokens for branch in branches), default=0)
     whole = max(1, run.sampling.max_tokens - shortest)
     step = whole if cut.tokens is None else min(cut.tokens, whole)
@@ -130,9 +131,12 @@ class Stage:
         self._thinking = self._answer = 0
 
     def lead(self, only: Branch) -> Follow:
-        """Show the only candidate that is left, and return what shows the rest of it as it comes."""
+        """Show the only candidate that is left, and return what shows the rest of it as it comes.
+
+        Where the client has stop strings, one may begin in this step and end in the next: then steps are shown whole.
+        """
         self.commit([only])
-        return self._follow
+        return _wait if self._run.sampling.stop else self._follow
 
     def _follow(self, chunk: Chunk) -> None:
         if chunk.markup:
@@ -144,12 +148,17 @@ class Stage:
             self._answer += len(chunk.text)
 
     def commit(self, candidates: Sequence[Branch]) -> None:
-        """Show how all candidates begin."""
+        """Show how all candidates begin, but for what may be the beginning of a stop string."""
         thinking = _common([branch.call.thinking for branch in candidates])
         answer = _common([branch.call.answer for branch in candidates])
-        self._show(thinking, "")
-        if all(branch.call.thinking == thinking for branch in candidates):
-            self._show("", answer)
+        whole = all(branch.call.thinking == thinking for branch in candidates)
+        self._show(thinking if whole and answer else self._sure(thinking), self._sure(answer) if whole else "")
+
+    def _sure(self, text: str) -> str:
+        """Return text without an end that a stop string of the client's begins with."""
+        stops = self._run.sampling.stop
+        held = max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
+        return text[: len(text) - held]
 
     def close(self, chosen: Branch, evidence: Mapping[str, float | str], cut: Finish | None) -> Solution:
         """Show the rest of the chosen branch and return it as the solution; `cut` is the limit that ended all."""
@@ -162,6 +171,10 @@ class Stage:
         self._run.show(thinking[self._thinking :], "think")
         self._run.show(answer[self._answer :])
         self._thinking, self._answer = max(self._thinking, len(thinking)), max(self._answer, len(answer))
+
+
+def _wait(chunk: Chunk) -> None:
+    """Show nothing yet."""
 
 
 def _common(texts: Sequence[str]) -> str:

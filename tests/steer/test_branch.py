@@ -82,6 +82,24 @@ async def test_an_engine_that_says_how_it_stopped_is_never_left() -> None:
         assert {call.finish for call in run.trace.calls} == finish
 
 
+@pytest.mark.parametrize("caps", [CAPS, UNTOLD])
+@pytest.mark.parametrize(("text", "stop", "cut"), [
+    ("a\n\nHuman: b", "\n\nHuman:", Cut("\n\n")),
+    ("a\n\nHuman: b", "\nHuman:", Cut("\n\n")),
+    ("a b c d", "b c", Cut("\n", 2)),
+    ("<think>a b c</think>d", "b c", Cut("\n", 3)),
+])  # fmt: skip
+async def test_a_stop_string_across_two_steps_ends_the_reply(
+    caps: frozenset[Cap], text: str, stop: str, cut: Cut
+) -> None:
+    run = run_on(
+        Echo(lambda prompt, seed: text.removeprefix(prompt.prefill), caps=caps), sampling=Sampling(stop=(stop,))
+    )
+    last = (await steps(root(QUESTION, run, False), run, cut))[-1]
+    assert (last.call.text, last.whole, last.call.matched_stop) == (text[: text.index(stop)], True, stop)
+    assert last.call.thinking + last.call.answer == last.call.text.replace("<think>", "")
+
+
 async def test_a_delimiter_that_the_client_stops_at_ends_the_reply() -> None:
     run = run_on(Echo("a\nb"), sampling=Sampling(stop=("\n",)))
     grown = await steps(root(QUESTION, run, False), run, LINE)

@@ -119,6 +119,18 @@ def test_an_answer_waits_for_the_thought_before_it() -> None:
     assert shown(view) == [("think", "a")]
 
 
+def test_what_may_be_the_beginning_of_a_stop_string_is_held_back() -> None:
+    view = run_on(Echo(), sampling=Sampling(stop=("\n\nHuman:",)))
+    stage = Stage(view)
+    follow = stage.lead(branch("1\n\n", thinking="a\n"))
+    follow(Chunk("more"))
+    assert shown(view) == [("think", "a\n"), ("answer", "1")]
+    stage.commit([branch("1\n\nso\n", thinking="a\n")])
+    assert shown(view)[2:] == [("answer", "\n\nso")]
+    stage.close(branch("1\n\nso\n", thinking="a\n"), {}, None)
+    assert shown(view)[3:] == [("answer", "\n")]
+
+
 def test_what_was_followed_is_not_shown_again() -> None:
     view = run()
     stage = Stage(view)

@@ -194,6 +194,15 @@ async def test_an_empty_answer_wins_only_where_all_are() -> None:
     assert (await BeamSearch(n=4, width=1, scorer=rates).solve(QUESTION, run)).answer == "4"
 
 
+@pytest.mark.parametrize("n", [1, 2])
+async def test_a_stop_string_of_the_client_that_begins_like_the_delimiter_ends_the_reply(n: int) -> None:
+    whole = "one\n\ntwo 7\n\nHuman: no"
+    run = run_on(Echo(lambda prompt, seed: whole.removeprefix(prompt.prefill)), sampling=Sampling(stop=("\n\nHuman:",)))
+    solution = await BeamSearch(n=n, width=1, scorer=Weighs(count_a)).solve(QUESTION, run)
+    assert (solution.answer, solution.finish) == ("one\n\ntwo 7", "stop")
+    assert "".join(text for _, text in run.trace.shown) == solution.answer
+
+
 async def test_a_scorer_that_fails_is_named_and_its_bill_is_right() -> None:
     for scorer, message in (
         (Weighs(lambda text: math.nan), "the scorer Weighs gave NaN for sample 1"),

@@ -154,6 +154,7 @@ VARIANTS: dict[str, Method] = {
         n=4,
         width=2,
         diverse=True,
+        distinct=True,
         scorer=MeanCertainty(),
         steps="mean",
         delimiter="wait ",

@@ -30,6 +30,8 @@ class BeamSearch:
     """In how many ways a beam that is kept goes on; 1 keeps all, `n` keeps one."""
     diverse: bool = False
     """Search in `n / width` trees that do not compete: each follows its one best beam (DVTS)."""
+    distinct: bool = False
+    """Of beams that have written the same, keep but one: else the best `n / width` may be a single one."""
     scorer: Scorer = field(default_factory=MeanLogprob)
     """Says how good a half-written reply is."""
     steps: Steps = "value"
@@ -94,7 +96,8 @@ class BeamSearch:
         if not self.diverse:
             done += [beam for beam in grown if beam.ended]
             slots = [slot for slot in range(self.n) if slot not in {beam.slot for beam in done}]
-            return seated([beam for beam in grown if not beam.ended], slots, max(1, self.n // self.width))
+            going = {beam.call.text if self.distinct else beam.slot: beam for beam in reversed(grown) if not beam.ended}
+            return seated([*going.values()][::-1], slots, max(1, self.n // self.width))
         live: list[Branch] = []
         for tree in sorted({beam.slot // self.width for beam in grown}):
             rivals = ranked([beam for beam in grown if beam.slot // self.width == tree], run)

@@ -91,6 +91,16 @@ async def test_beams_that_end_are_kept_and_give_their_slots_up() -> None:
     assert (solution.answer, solution.evidence["ended"]) == ("1", 4)
 
 
+async def test_equal_beams_may_be_one() -> None:
+    """Of eight beams, six say `a`: the two best are both that one, unless they must differ."""
+    for distinct, second in ((False, {"a\n"}), (True, {"a\n", "b\n"})):
+        scorer = Weighs(count_a)
+        method = BeamSearch(n=8, width=4, distinct=distinct, scorer=scorer, delimiter="\n")
+        await method.solve(QUESTION, run_on(writer(lambda before, slot: letters(3)(before, slot == 7))))
+        assert {text[:2] for text in scorer.asked[1]} == second
+        assert len(scorer.asked[1]) == 8
+
+
 async def test_diverse_trees_do_not_compete() -> None:
     """Slots 0 and 1 are a tree, 2 and 3 another, in which nothing but `b` and `c` is ever said."""
 

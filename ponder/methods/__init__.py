@@ -53,6 +53,11 @@ METHODS: dict[str, str] = {
     "thinking_route": "ponder.methods.route.thinking_route:ThinkingRoute",
     "sketch_of_thought": "ponder.methods.route.sketch_of_thought:SketchOfThought",
     "routellm": "ponder.methods.route.routellm:RouteLLM",
+    "beam_search": "ponder.methods.search.beam_search:BeamSearch",
+    "speculative_rejection": "ponder.methods.search.speculative_rejection:SpeculativeRejection",
+    "mcts": "ponder.methods.search.mcts:Mcts",
+    "rsd": "ponder.methods.search.rsd:Rsd",
+    "dpts": "ponder.methods.search.dpts:Dpts",
 }
 """Name to class. A new method is one file and one line here."""
 

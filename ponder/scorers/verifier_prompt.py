@@ -12,7 +12,7 @@ from ponder.core.gather import gather
 from ponder.core.judge import Score
 from ponder.core.problem import Message, Problem, Prompt, Thinking
 from ponder.core.run import Call, Run
-from ponder.text.prompts import FINAL_ANSWER, IS_IT_RIGHT, Phrase
+from ponder.text.prompts import FINAL_ANSWER, IS_IT_RIGHT, IS_IT_RIGHT_SO_FAR, Phrase
 
 YES = frozenset({"yes", "是", "是的", "对", "正确"})
 NO = frozenset({"no", "否", "不", "不是", "错", "错误"})
@@ -32,6 +32,8 @@ class VerifierPrompt:
 
     engine: str = "main"
     """Which engine is asked: by default the one that replied."""
+    so_far: bool = False
+    """Ask about the reasoning as far as it is written, thinking included, as searches need it (2305.14992)."""
 
     def needs(self) -> Mapping[str, frozenset[Cap]]:
         """Log-probabilities of the verdict."""
@@ -51,11 +53,13 @@ class VerifierPrompt:
         return [Score(value) for value in values]
 
     async def _ask(self, problem: Problem, call: Call, run: Run, index: int) -> float:
-        if not call.answer.strip():
+        said = call.thinking + call.answer if self.so_far else call.answer
+        if not said.strip():
             return -math.inf
         branch = (run if self.engine == "main" else run.on(self.engine)).quiet(index)
         branch.sampling = replace(branch.sampling, stop=(), top_p=1.0, top_k=0, min_p=0.0, logit_bias=())
-        prompt = asked_after(problem, call.answer, branch.engine, IS_IT_RIGHT, "VerifierPrompt")
+        question = IS_IT_RIGHT_SO_FAR if self.so_far else IS_IT_RIGHT
+        prompt = asked_after(problem, said, branch.engine, question, "VerifierPrompt")
         async with branch.stream(prompt, "verify", max_tokens=_PATIENCE, temperature=0.0, logprobs=RIVALS) as live:
             async for chunk in live:
                 word = next((token for token in chunk.logprobs if token.token.strip()), None)

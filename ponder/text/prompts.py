@@ -88,6 +88,12 @@ IS_IT_RIGHT = Phrase(
 )
 """Ours, in the words of 2408.15240: asks for a verdict whose first word can be weighed."""
 
+IS_IT_RIGHT_SO_FAR = Phrase(
+    "Is this reasoning right so far? Reply with yes or no alone.",
+    "以上推理到目前为止正确吗？只回答“是”或“否”。",
+)
+"""Ours, after the self-evaluation of 2305.14992: asks about a half-written solution."""
+
 THOUGHT_DONE = Phrase("Okay, I think I have finished thinking.", "好的，我想我已经思考完了。")
 """2504.09858."""
 

@@ -28,6 +28,11 @@ from ponder.methods.route.routellm import RouteLLM
 from ponder.methods.route.self_ref import SelfRef
 from ponder.methods.route.sketch_of_thought import SketchOfThought
 from ponder.methods.route.thinking_route import ThinkingRoute
+from ponder.methods.search.beam_search import BeamSearch
+from ponder.methods.search.dpts import Dpts
+from ponder.methods.search.mcts import Mcts
+from ponder.methods.search.rsd import Rsd
+from ponder.methods.search.speculative_rejection import SpeculativeRejection
 from ponder.methods.stop.answer_convergence import AnswerConvergence
 from ponder.methods.stop.budget_forcing import BudgetForcing
 from ponder.methods.stop.constant_cut import ConstantCut
@@ -147,6 +152,69 @@ VARIANTS: dict[str, Method] = {
         fallback="weak",
     ),
     "thinking_mode": ThinkingMode(mode="budget", tokens=6, effort="low", sentence=True),
+    "beam_search": BeamSearch(
+        n=4,
+        width=2,
+        diverse=True,
+        distinct=True,
+        scorer=MeanCertainty(),
+        steps="mean",
+        delimiter="wait ",
+        step=5,
+        depth=6,
+        choose="majority",
+        temperature=0.9,
+        cot=True,
+    ),
+    "speculative_rejection": SpeculativeRejection(
+        n=5, alpha=0.3, first=3, scorer=MeanCertainty(), steps="mean", temperature=0.9, cot=True
+    ),
+    "dpts": Dpts(
+        parallel=2,
+        width=2,
+        share=0.6,
+        early=0.7,
+        seek=0.9,
+        enough=2,
+        most=4,
+        nodes=12,
+        scorer=MeanCertainty(),
+        steps="mean",
+        choose="majority",
+        delimiter="wait ",
+        step=5,
+        depth=4,
+        temperature=0.9,
+        cot=True,
+    ),
+    "rsd": Rsd(
+        draft="strong",
+        threshold=0.5,
+        scorer=MeanCertainty(),
+        part="reply",
+        steps="last",
+        patience=3,
+        delimiter="wait ",
+        step=4,
+        depth=7,
+        cot=True,
+    ),
+    "mcts": Mcts(
+        simulations=7,
+        width=2,
+        rule="puct",
+        c=0.5,
+        value="step",
+        scorer=MeanCertainty(),
+        steps="mean",
+        choose="visits",
+        parallel=3,
+        delimiter="wait ",
+        step=4,
+        depth=5,
+        temperature=0.9,
+        cot=True,
+    ),
 }
 """For each method of the table one value in which no field has its default. A new method adds one line."""
 

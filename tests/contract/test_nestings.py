@@ -32,7 +32,7 @@ QUESTIONS = (
     Problem.of("小明有12支笔，又买了30支。他现在有几支？"),
 )
 ALL, DEPTH = 400, 3
-SIZES = ("n", "window", "rounds")
+SIZES = ("n", "window", "rounds", "width", "simulations", "nodes")
 """Fields that multiply calls: three levels of eight samples would be 512."""
 
 

@@ -90,6 +90,17 @@ async def test_every_reply_is_judged_once_and_the_bill_says_so() -> None:
     assert (scorer.needs(), scorer.asks()) == ({"main": frozenset({Cap.LOGPROBS})}, {})
 
 
+async def test_a_half_written_reply_is_judged_as_far_as_it_goes() -> None:
+    judge = Judge(shares(Yes=0.6, No=0.2), think=Think())
+    calls = [reply("", "2 + 3 is"), reply(" "), reply("5", "2 + 3 is 5. ")]
+    found = await VerifierPrompt(so_far=True).score(QUESTION, calls, Run(judge))
+    assert [score.value for score in found] == [pytest.approx(0.75), -math.inf, pytest.approx(0.75)]
+    assert [prompt.messages[2].text for prompt in judge.prompts] == ["2 + 3 is", "2 + 3 is 5. 5"]
+    assert judge.prompts[0].messages[3].text == "Is this reasoning right so far? Reply with yes or no alone."
+    whole = await VerifierPrompt().score(QUESTION, calls, Run(judge))
+    assert [score.value for score in whole] == [-math.inf, -math.inf, pytest.approx(0.75)]
+
+
 async def test_another_engine_may_be_asked() -> None:
     own, judge = Echo("own"), Judge(shares(_yes=0.9, _no=0.1), think=Think())
     scorer = VerifierPrompt(engine="judge")

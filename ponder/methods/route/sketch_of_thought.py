@@ -42,10 +42,7 @@ class SketchOfThought:
         return merge_needs(self.inner.needs(), self.router.needs() if self.paradigm == "auto" else {})
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
-        """Choose a style, and hand the inner method a question that asks for it.
-
-        Raises `DataError` or `OptionError` where the router cannot be used.
-        """
+        """Choose a style, and ask for it. Raises `DataError` or `OptionError` where the router cannot be used."""
         paradigm, evidence = await self.choose(problem, run)
         sketch, asked = SKETCHES[paradigm], problem.question
         shown = with_shots(problem, sketch.rule.to(asked), sketch.shots(asked)[: self.shots])

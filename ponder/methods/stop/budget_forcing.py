@@ -42,17 +42,15 @@ class BudgetForcing:
         waited = 0
         while True:
             last = waited == self.waits
-            left = None if self.cap is None else max(0, self.cap - thought.tokens)
-            reason = await thought.think(left, through=last)
+            reason = await thought.think(None if self.cap is None else max(0, self.cap - thought.tokens), through=last)
             if last or reason != NATURAL or thought.closed or not thought.closable:
                 break
             waited += 1
             thought.extend(self.word if thought.text[-1:].isspace() else f"\n{self.word}")
         cue = FINAL_ANSWER.to(problem.question) if self.final and reason != NATURAL else ""
         await thought.answer("budget" if reason == PAUSED else reason, cue=cue)
-        way = "prefill" if thought.closable else "none"
         asked: dict[str, float | str] = {} if self.cap is None else {"budget": self.cap}
-        return thought.solution({"enforced_by": way, "waits": waited, **asked})
+        return thought.solution({"enforced_by": "prefill" if thought.closable else "none", "waits": waited, **asked})
 
 
 def _begun(problem: Problem, run: Run) -> Prompt:

@@ -102,7 +102,7 @@ SUBJECTS = (
         ("qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"),
         (494.0, 1543.7),
         ("gsm8k", "svamp"),
-        200,
+        38,
         512,
         NoThinking(),
         Sample(),

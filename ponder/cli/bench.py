@@ -163,8 +163,7 @@ def bench(
 ) -> None:
     """Run TASK through several methods and tell, with intervals, what each saves and what it costs.
 
-    Every finished question is kept at once: the same command goes on where it stopped, and may ask for more.
-    `ponder tasks` lists the benchmarks, `ponder methods` the methods.
+    Every finished question is kept: the same command goes on, and may ask for more. See `ponder tasks`, `methods`.
 
     Example: ponder bench gsm8k --methods sample,chain_of_draft --limit 100
     """
@@ -172,15 +171,13 @@ def bench(
     table = catalogue(plugin)
     pool = None if token_pool is None else Pool(token_pool, pool_start, pool_certain, pool_cap)
     methods = build_methods(method_list, table, options) if pool is None else pool_methods(_given())
-    _check_comparisons(methods, baseline, beside, kind)
-    check_limits(methods, max_tokens)
-    heat = temperature if temperature is not None else (0.7 if seeds > 1 or pool else 0.0)
+    _check(methods, max_tokens, baseline, beside, kind)
     args = BenchArgs(
         tasks=_load_tasks(tasks, task_seed),
         methods=methods,
         table=table,
         models=models,
-        sampling=Sampling(max_tokens=max_tokens, temperature=heat, top_p=top_p, top_k=top_k),
+        sampling=Sampling(max_tokens, _heat(temperature, seeds > 1 or pool is not None), top_p, top_k),
         folder=out or default_folder(f"{tasks}-pool" if pool else tasks, models.model or "default"),
         limit=limit,
         seeds=seeds,
@@ -193,6 +190,11 @@ def bench(
         pool=pool,
     )
     _run_and_tell(args, baseline, margin, beside, kind, not no_report, as_json)
+
+
+def _heat(given: float | None, several: bool) -> float:
+    """Return the temperature: as given, else greedy, unless several replies to a question would be equal."""
+    return given if given is not None else 0.7 if several else 0.0
 
 
 def _price(spec: str | None, model: str, max_cost: float | None) -> Price | None:
@@ -250,10 +252,11 @@ def _load_tasks(listed: str, seed: int) -> list[Task]:
     return [load_task(spec, seed=seed) for spec in specs]
 
 
-def _check_comparisons(
-    methods: dict[str, Method], baseline: str | None, beside: tuple[Path, ...], kind: str | None
+def _check(
+    methods: dict[str, Method], max_tokens: int, baseline: str | None, beside: tuple[Path, ...], kind: str | None
 ) -> None:
-    """Refuse a comparison with what is not there before the run, not after it."""
+    """Refuse limits that no reply can keep, and a comparison with what is not there, before the run."""
+    check_limits(methods, max_tokens)
     pick_baseline(list(methods), baseline)
     check_kind(kind, list(methods))
     for path in folders(beside):

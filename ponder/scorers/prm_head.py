@@ -79,33 +79,43 @@ class PrmHead:
         ends = step_ends(text, head.delimiter, marks(run.engine.think)) if each else []
         branch = view(run, self.engine).quiet(index)
         prompt = asked(problem, branch.engine)
-        values = await gather(self._rate(head, prompt, text[:end], branch.quiet(end)) for end in ends or [len(text)])
+        states = await states_behind(prompt, text, ends or [len(text)], branch, head.net.layer)
+        values = [_value(head, state, branch.engine.name) for state in states]
         return Score(values[-1], tuple(values) if each else ())
-
-    async def _rate(self, head: Head, prompt: Prompt, text: str, branch: Run) -> float:
-        state = await state_behind(prompt, text, branch, head.net.layer)
-        if state is None:
-            return -math.inf
-        if len(state) != head.net.width:
-            raise DataError(
-                f"{head.state.toml} was trained on states of {head.model}, of {head.net.width} numbers; those of "
-                f"{branch.engine.name} have {len(state)}; train one on this model"
-            )
-        value = float(head.net.rate(state[None])[0])
-        if math.isnan(value):
-            raise DataError(f"{head.state.toml} scores NaN on a state of {branch.engine.name}; train the prm again")
-        return value
 
     def _head(self) -> Head:
         return HEADS.read(Path(self.path).expanduser().resolve())
 
 
-async def state_behind(prompt: Prompt, text: str, branch: Run, layer: int) -> Array | None:
-    """Return the state (width) of an engine that has read `text` as the beginning of its reply.
+def _value(head: Head, state: Array | None, engine: str) -> float:
+    """Return what a state is worth. Raises `DataError` for one of another model, and for a value that is no number."""
+    if state is None:
+        return -math.inf
+    if len(state) != head.net.width:
+        raise DataError(
+            f"{head.state.toml} was trained on states of {head.model}, of {head.net.width} numbers; those of "
+            f"{engine} have {len(state)}; train one on this model"
+        )
+    value = float(head.net.rate(state[None])[0])
+    if math.isnan(value):
+        raise DataError(f"{head.state.toml} scores NaN on a state of {engine}; train the prm again")
+    return value
 
-    It is the state that the next token is drawn from, so one token is drawn, and billed. None where a limit of the run
-    came first.
+
+async def states_behind(prompt: Prompt, text: str, ends: Sequence[int], branch: Run, layer: int) -> list[Array | None]:
+    """Return the states (width) of an engine that has read `text` up to each of `ends` as the beginning of its reply.
+
+    It is the state that the next token is drawn from, so one token is drawn, and billed, for each. None where a limit
+    of the run came first. The last end is read first: what it leaves in the cache serves the others.
     """
-    branch.sampling = replace(branch.sampling, stop=(), top_p=1.0, top_k=0, min_p=0.0, logit_bias=())
-    call = await branch.generate(prompt + text, "verify", max_tokens=1, temperature=0.0, hidden=(layer,))
-    return last_state(call, layer)
+    if not ends:
+        return []
+
+    async def behind(end: int) -> Array | None:
+        view = branch.quiet(end)
+        view.sampling = replace(view.sampling, stop=(), top_p=1.0, top_k=0, min_p=0.0, logit_bias=())
+        call = await view.generate(prompt + text[:end], "verify", max_tokens=1, temperature=0.0, hidden=(layer,))
+        return last_state(call, layer)
+
+    last = await behind(ends[-1])
+    return [*await gather(behind(end) for end in ends[:-1]), last]

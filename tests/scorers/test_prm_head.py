@@ -17,7 +17,7 @@ from ponder.core.run import Call, Run
 from ponder.engines.echo import WIDTH, Echo
 from ponder.methods.search.beam_search import BeamSearch
 from ponder.methods.vote.best_of_n import BestOfN
-from ponder.scorers.prm_head import HEADS, PrmHead, state_behind
+from ponder.scorers.prm_head import HEADS, PrmHead, states_behind
 from ponder.scorers.stepwise import asked
 from ponder.text.answers import number
 from ponder.train.prm.head import save_head
@@ -110,7 +110,7 @@ async def test_nothing_is_read_of_a_reply_without_a_word_nor_behind_a_limit(tmp_
 
 async def test_client_s_stop_strings_do_not_end_the_reading(tmp_path: Path) -> None:
     run = Run(engine(), sampling=Sampling(stop=("so",), top_k=1, min_p=0.5, logit_bias=((1, 2.0),)))
-    state = await state_behind(asked(QUESTION, run.engine), "a", run.quiet(0), -1)
+    (state,) = await states_behind(asked(QUESTION, run.engine), "a", [1], run.quiet(0), -1)
     assert state is not None
     assert len(state) == WIDTH
     assert run.sampling.stop == ("so",)

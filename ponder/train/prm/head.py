@@ -13,9 +13,8 @@ import numpy as np
 
 from ponder.core.engine import Engine
 from ponder.core.errors import DataError
-from ponder.core.gather import gather
 from ponder.core.run import Run
-from ponder.scorers.prm_head import STEM, state_behind
+from ponder.scorers.prm_head import STEM, states_behind
 from ponder.scorers.probe import KIND
 from ponder.scorers.stepwise import asked
 from ponder.train.prm.measure import Area, Calibration, area, calibration
@@ -94,9 +93,7 @@ async def look(
         run = Run(engine)
         prompt = asked(questions[reply.key].item.problem, engine)
         steps = used(reply, outcome)
-        states = await gather(
-            state_behind(prompt, reply.text[: step.end], run.quiet(place), layer) for place, step in steps
-        )
+        states = await states_behind(prompt, reply.text, [step.end for _, step in steps], run, layer)
         found = zip(steps, states, strict=True)
         seen += [Seen(reply, step, place, state) for (place, step), state in found if state is not None]
         calls += len(run.trace.calls)

@@ -17,6 +17,7 @@ from ponder.core.errors import OptionError
 
 if TYPE_CHECKING:
     from ponder.cli.train_prm_input import Found
+    from ponder.core.judge import Scorer
     from ponder.train.prm.draw import Drawing
     from ponder.train.prm.head import Measured
     from ponder.train.prm.questions import Question
@@ -52,6 +53,9 @@ _DRAWING = (
     click.option("--held-out", type=Finite(0, 1), default=0.25, show_default=True, help="Share of questions."),
     click.option("--layer", type=int, default=-1, show_default=True, help="Whose states: 0 is the first, -1 the last."),
     click.option("--epochs", type=click.IntRange(1, MOST), default=20, show_default=True),
+    click.option(
+        "--judge", metavar="SCORER", help="A scorer to measure on the questions held out, such as prm:delimiter=\\n."
+    ),
     click.option("--replies", type=_FILE, metavar="FILE", help="Labelled replies, kept.  [default: OUT.jsonl]"),
 )
 
@@ -72,6 +76,7 @@ class Kwargs(EngineKwargs):
     held_out: float
     layer: int
     epochs: int
+    judge: str | None
     replies: Path | None
 
 
@@ -125,17 +130,20 @@ def prm(
     _free(out, plot, form)
     drawing = _drawing(given)
     questions = load_questions(split_specs(tasks), given["limit"], given["seed"])
-    looking = Looking(given["layer"], outcome) if form == "head" else None
+    layer = given["layer"] if form == "head" else None
+    looking = Looking(outcome, given["held_out"], layer, _scorer(given["judge"]))
     file = given["replies"] or out.with_name(out.name.removesuffix(".jsonl") + ".replies.jsonl")
     models = engine_args(concurrency, **_engine(given))
     found = asyncio.run(collect(questions, models, drawing, file, looking, concurrency))
     head = _facts(found, out, form, outcome)
     measured = None
     if form == "tokens":
-        head |= _votes(found, questions, outcome, out, given)
+        head |= _votes(found, questions, outcome, out)
     else:
         measured = _head(found, drawing, outcome, out, given)
-        head |= {"layer": given["layer"], "steps": len(found.seen), **_told(measured), "cost": found.cost.told()}
+        head |= {"layer": layer, "steps": len(found.seen), **_told(measured), "cost": found.cost.told()}
+    if found.judged is not None:
+        head |= {"judged": {"scorer": given["judge"], **_told(found.judged[0]), "cost": found.judged[1].told()}}
     if plot is not None and measured is not None:
         from ponder.cli.train_prm_plot import draw
 
@@ -143,7 +151,7 @@ def prm(
     if as_json:
         print_json({"schema": 1, **head})
     else:
-        _print(head, measured)
+        _print(head, measured, found.judged[0] if found.judged else None)
 
 
 def _free(out: Path, plot: Path | None, form: str) -> None:
@@ -200,21 +208,28 @@ def _facts(found: Found, out: Path, form: str, outcome: bool) -> Result:
     }
 
 
-def _held(found: Found, given: Kwargs) -> frozenset[str]:
-    from ponder.train.prm.head import parted
+def _scorer(spec: str | None) -> Scorer | None:
+    """Return the scorer that is to judge, with its options behind a colon. Raises `OptionError`."""
+    from ponder.bench.specs import parse_options
+    from ponder.core.config import from_config
+    from ponder.scorers import find_scorer
 
-    return parted((reply.key for reply in found.replies), given["held_out"], given["seed"])
+    if spec is None:
+        return None
+    name, _, own = spec.partition(":")
+    options = parse_options(own.split(",") if own else ())
+    return cast("Scorer", from_config({"scorer": name, **options}, lambda *_: find_scorer(name), "scorer"))
 
 
-def _votes(found: Found, questions: Sequence[Question], outcome: bool, out: Path, given: Kwargs) -> Result:
+def _votes(found: Found, questions: Sequence[Question], outcome: bool, out: Path) -> Result:
     """Write the votes of the questions that are not held out."""
     from ponder.scorers.prm import Prm
     from ponder.train.prm.conversations import write_votes
 
-    held, known = _held(found, given), {question.key: question for question in questions}
-    learnt = [reply for reply in found.replies if reply.key not in held]
+    known = {question.key: question for question in questions}
+    learnt = [reply for reply in found.replies if reply.key not in found.held]
     counts = write_votes(learnt, known, found.marks, Prm(), outcome, out)
-    return {"held_out": len(held), "rows": sum(counts.values()), "votes": counts}
+    return {"held_out": len(found.held), "rows": sum(counts.values()), "votes": counts}
 
 
 def _head(found: Found, drawing: Drawing, outcome: bool, out: Path, given: Kwargs) -> Measured:
@@ -223,7 +238,7 @@ def _head(found: Found, drawing: Drawing, outcome: bool, out: Path, given: Kwarg
     from ponder.train.probe import Settings
 
     settings = Settings(epochs=given["epochs"], batch=32, seed=given["seed"])
-    arrays, measured = train(found.seen, _held(found, given), settings)
+    arrays, measured = train(found.seen, found.held, settings)
     facts = {"model": found.model, "labels": drawing.labels, "tasks": found.tasks, "learnt": len(found.seen)}
     areas = {name: area.auc for name, area in measured.areas.items()}
     save_head(out, arrays, given["layer"], drawing.delimiter, outcome, {**facts, "measured": areas})
@@ -243,7 +258,7 @@ def _told(found: Measured) -> Result:
     }
 
 
-def _print(found: Result, measured: Measured | None) -> None:
+def _print(found: Result, measured: Measured | None, judged: Measured | None) -> None:
     say = console().print
     head = (
         f"{found['out']}: {found['form']} of {found['scores']}, from {found['replies']:,} replies of {found['model']}"
@@ -251,32 +266,36 @@ def _print(found: Result, measured: Measured | None) -> None:
     say(head, markup=False)
     right = found["right"]
     rated = "none of them could be judged" if right is None else f"{percent(float(str(right)))} are right"
-    say(
-        f"{rated}; {found['cut']:,} were cut; {found['tokens']:,} tokens, {found['label_tokens']:,} more for labels",
-        markup=False,
-    )
+    spent = f"{found['tokens']:,} tokens, {found['label_tokens']:,} more for labels"
+    say(f"{rated}; {found['cut']:,} were cut; {spent}", markup=False)
     if measured is None:
         say(f"{found['rows']:,} votes: {found['votes']}", markup=False)
         say(
             f"ponder train sft --model MODEL --data {found['out']} --out FOLDER makes the model that votes",
             markup=False,
         )
-        return
+    else:
+        _figures(measured, "the head")
+    if judged is not None:
+        _figures(judged, "the judge")
+
+
+def _figures(measured: Measured, who: str) -> None:
+    """Print how well one scorer tells steps apart, beside what needs no training."""
+    say = console().print
     held = f"{measured.questions:,} questions held out, {measured.steps:,} steps"
     say(f"on {held}, {percent(measured.good)} of them good:", markup=False)
     for name, area in measured.areas.items():
-        say(f"  AUC {area.auc:.3f} [{area.low:.3f}, {area.high:.3f}] {_NAMES[name]}", markup=False)
+        say(f"  AUC {area.auc:.3f} [{area.low:.3f}, {area.high:.3f}] {_NAMES[name].format(who=who)}", markup=False)
     for name, area in measured.replies.items():
-        say(
-            f"  AUC {area.auc:.3f} [{area.low:.3f}, {area.high:.3f}] of right replies, by the {name} of their steps",
-            markup=False,
-        )
+        whose = f"of right replies, by the {name} of their steps"
+        say(f"  AUC {area.auc:.3f} [{area.low:.3f}, {area.high:.3f}] {whose}", markup=False)
     say(f"calibration error {measured.calibration.ece:.3f}, Brier {measured.calibration.brier:.3f}", markup=False)
 
 
 _NAMES = {
-    "head": "the head",
-    "decided": "the head, on steps that are right or wrong",
+    "head": "{who}",
+    "decided": "{who}, on steps that are right or wrong",
     "mean_logprob": "mean log-probability of the step, without training",
     "place": "the earlier, the better",
     "random": "a random number",

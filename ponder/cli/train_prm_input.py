@@ -13,9 +13,13 @@ from ponder.cli.output import console
 from ponder.core.engine import Cap, Engine
 from ponder.core.errors import Unsupported
 from ponder.core.gather import gather
+from ponder.core.judge import Scorer
+from ponder.core.method import check
+from ponder.methods.vote.best_of_n import BestOfN
 from ponder.scorers.stepwise import marks
 from ponder.train.prm.draw import Drawer, Drawing
-from ponder.train.prm.head import Cost, Seen, look
+from ponder.train.prm.head import Cost, Measured, Seen, look, parted
+from ponder.train.prm.judge import judge
 from ponder.train.prm.questions import Question
 from ponder.train.prm.rows import Kept, Reply
 from ponder.verify import VerifierPool
@@ -29,16 +33,23 @@ class Found:
     tasks: list[str]
     marks: tuple[str, ...]
     replies: list[Reply]
+    held: frozenset[str]
     seen: list[Seen]
     cost: Cost
+    judged: tuple[Measured, Cost] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """Whose states are read: those of which layer, behind steps or behind whole replies."""
+    """What replies are looked at for: behind steps or behind whole replies.
 
-    layer: int
+    The states of `layer`, where it is given, and what `scorer` says of the questions that are held out.
+    """
+
     outcome: bool
+    share: float
+    layer: int | None = None
+    scorer: Scorer | None = None
 
 
 async def collect(
@@ -46,26 +57,33 @@ async def collect(
     models: EngineArgs,
     drawing: Drawing,
     file: Path,
-    looking: Looking | None,
+    looking: Looking,
     concurrency: int | None,
 ) -> Found:
-    """Draw what the file does not hold yet, label it, keep it, and read states where a head wants them.
+    """Draw and label what the file does not hold yet, read states where a head wants them, and let a scorer judge.
 
     Raises `Unsupported` for a model that cannot do what is asked of it.
     """
     async with models.open() as (engines, main):
         console(stderr=True).print(main.notice, style="dim", markup=False)
         engine = engines["main"]
-        refuse(engine, drawing, looking is not None)
+        refuse(engine, drawing, looking.layer is not None)
+        if looking.scorer is not None:
+            check(BestOfN(scorer=looking.scorer), engines)
         gate = asyncio.Semaphore(concurrency or main.concurrency)
         replies = await _drawn(questions, engine, drawing, file, gate)
-        seen, cost = list[Seen](), Cost(0, 0, 0.0)
-        if looking is not None:
+        held = parted((reply.key for reply in replies), looking.share, drawing.seed)
+        known, seen, cost = {question.key: question for question in questions}, list[Seen](), Cost(0, 0, 0.0)
+        if looking.layer is not None:
             with counted("states") as progress:
-                known = {question.key: question for question in questions}
                 seen, cost = await look(engine, known, replies, looking.layer, looking.outcome, progress)
+        judged = None
+        if looking.scorer is not None:
+            fresh = [reply for reply in replies if reply.key in held and reply.sample >= 0]
+            with counted("judged") as progress:
+                judged = await judge(looking.scorer, engines, known, fresh, looking.outcome, drawing.seed, progress)
         tasks = list(dict.fromkeys(question.task for question in questions))
-        return Found(engine.name, tasks, marks(engine.think), replies, seen, cost)
+        return Found(engine.name, tasks, marks(engine.think), replies, held, seen, cost, judged)
 
 
 def refuse(engine: Engine, drawing: Drawing, head: bool) -> None:

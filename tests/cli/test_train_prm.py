@@ -28,6 +28,9 @@ SMALL = ("--questions", "6", "--samples", "2", "--max-tokens", "200")
         (("gsm8k", "--model", "echo", "--labels", "rollouts", "--delimiter", ""), "--delimiter is empty"),
         (("lab:addition", "--model", "echo", "--seed", "0"), "--seed"),
         (("lab:addition", "--model", "echo", "--plot", "a.pdf"), "must end in .svg or .png"),
+        (("lab:addition", "--model", "echo", "--form", "tokens", "--judge", "prn"), "did you mean 'prm'"),
+        (("lab:addition", "--model", "echo", "--form", "tokens", "--judge", "prm"), "--engine prm="),
+        (("lab:addition", "--model", "echo", "--form", "tokens", "--judge", "mean_logprob"), "files do not keep"),
         (("lab:addition", "--model", "echo", "--form", "tokens", "--plot", "a.svg"), "is the picture of a head"),
     ],
 )
@@ -66,6 +69,14 @@ def test_votes_are_written_and_replies_are_drawn_once(ponder: Command, tmp_path:
     again = ponder(*command, "--questions", "20", "--samples", "2", "--out", str(out))
     assert "ponder train sft" in again.out
     assert kept.read_bytes() == before
+    judge = ("--judge", "prm:good=<think>,bad=rival1,delimiter=wait", "--engine", "prm=echo")
+    ran = ponder(*command, *judge, "--questions", "20", "--samples", "2", "--out", str(out), "--json")
+    judged = cast(dict[str, Any], ran.json)["judged"]
+    assert judged["held_out"] == 5
+    assert judged["cost"]["calls"] == judged["held_out_steps"]
+    assert 0 <= judged["auc"]["head"]["auc"] <= 1
+    told = ponder(*command, *judge, "--questions", "20", "--samples", "2", "--out", str(out))
+    assert "the judge" in told.out
     other = ponder(*command, "--temperature", "0.3", "--questions", "20", "--samples", "2", "--out", str(out))
     assert "drawn otherwise (temperature = 1.0, and now 0.3)" in other.err
 

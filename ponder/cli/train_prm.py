@@ -239,7 +239,12 @@ def _head(found: Found, drawing: Drawing, outcome: bool, out: Path, given: Kwarg
 
     settings = Settings(epochs=given["epochs"], batch=32, seed=given["seed"])
     arrays, measured = train(found.seen, found.held, settings)
-    facts = {"model": found.model, "labels": drawing.labels, "tasks": found.tasks, "learnt": len(found.seen)}
+    facts = {
+        "model": found.model,
+        "labels": drawing.labels,
+        "tasks": found.tasks,
+        "learnt": len(found.seen) - measured.steps,
+    }
     areas = {name: area.auc for name, area in measured.areas.items()}
     save_head(out, arrays, given["layer"], drawing.delimiter, outcome, {**facts, "measured": areas})
     return measured

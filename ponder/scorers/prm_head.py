@@ -21,6 +21,7 @@ from ponder.weights.state import load_state
 from ponder.weights.tensors import Array
 
 STEM = "prm"
+SHIPPED = Path(__file__).parent / "shipped"
 
 
 class Head:
@@ -48,7 +49,7 @@ class PrmHead:
     """
 
     path: str
-    """The folder that `ponder train prm` wrote; it is read again once it changes."""
+    """The folder that `ponder train prm` wrote, or `tiny-reasoner`: the head that is shipped."""
     engine: str = "main"
     """Whose states are read: the model that the head was trained on."""
     each: bool = False
@@ -84,7 +85,9 @@ class PrmHead:
         return Score(values[-1], tuple(values) if each else ())
 
     def _head(self) -> Head:
-        return HEADS.read(Path(self.path).expanduser().resolve())
+        shipped = SHIPPED / self.path
+        known = shipped.is_dir() and self.path not in ("", ".")
+        return HEADS.read(shipped if known else Path(self.path).expanduser().resolve())
 
 
 def _value(head: Head, state: Array | None, engine: str) -> float:

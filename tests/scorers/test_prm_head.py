@@ -17,7 +17,7 @@ from ponder.core.run import Call, Run
 from ponder.engines.echo import WIDTH, Echo
 from ponder.methods.search.beam_search import BeamSearch
 from ponder.methods.vote.best_of_n import BestOfN
-from ponder.scorers.prm_head import HEADS, PrmHead, states_behind
+from ponder.scorers.prm_head import HEADS, SHIPPED, PrmHead, states_behind
 from ponder.scorers.stepwise import asked
 from ponder.text.answers import number
 from ponder.train.prm.head import save_head
@@ -159,3 +159,11 @@ async def test_a_beam_search_pays_one_token_for_each_new_step(tmp_path: Path) ->
     assert "3" in solution.answer
     assert run.trace.tokens_by_role["verify"] == 2 * int(solution.evidence["steps"])
     assert run.trace.tokens == main.generated
+
+
+def test_a_head_ships_for_the_tiny_reasoner() -> None:
+    PrmHead("tiny-reasoner").read_files()
+    head = HEADS.read(SHIPPED / "tiny-reasoner")
+    assert (head.model, head.net.width, head.outcome) == ("torch:tiny-reasoner", 128, False)
+    with pytest.raises(DataError, match=r"there is no .*prm\.toml"):
+        PrmHead("").read_files()

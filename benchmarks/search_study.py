@@ -5,10 +5,10 @@
     python benchmarks/search_study.py --check
 
 `tiny` asks the shipped tiny reasoner 1,000 questions of the lab on engines/torch, with the smaller one as the draft of
-`rsd`; `qwen` asks Qwen2.5-Coder-0.5B 100 questions of GSM8K. Eight samples a question are drawn first and scored by
-every scorer: majority votes and best-of-n of any size are estimated on them. Each attempt is kept as it comes, so that
-the same command goes on where it stopped. `--write` keeps all rows in `docs/studies/search` and writes the page's
-tables and plots from nothing but them; `--check` compares the page and runs no model.
+`rsd`; `qwen` asks Qwen2.5-Coder-0.5B 100 questions of GSM8K. Eight samples a question are scored by every scorer (those
+of `qwen` are in the study of votes): majority votes and best-of-n of any size are estimated on them. Each attempt is
+kept as it comes, so that the same command goes on where it stopped. `--write` keeps all rows in `docs/studies/search`
+and writes the page's tables and plots from nothing but them; `--check` compares the page and runs no model.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import gzip
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,6 +48,8 @@ from ponder.tasks.table import load_task
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ROOT / "docs" / "studies" / "search"
 PAGE = ROOT / "docs" / "studies" / "search.md"
+VOTES = ROOT / "docs" / "studies" / "stopping" / "votes" / "gsm8k.jsonl.gz"
+RECORDED = {"mean_logprob": "mean_logprob", "verifier": "verifier_prompt", "random": "random_control"}
 Row = dict[str, Any]
 
 
@@ -214,9 +216,42 @@ async def samples(bench: Bench, task: Task, item: Item) -> Row:
     }
 
 
+def recorded(bench: Bench) -> Iterator[Row]:
+    """Yield the shared samples of `qwen`: the study of votes has drawn and scored them, with the same settings."""
+    verifier = bench.questions[0][0].verifier
+    known = {item.problem.id: f"{task.name}/{item.problem.id}" for task, item in bench.questions}
+    with gzip.open(VOTES, "rt", encoding="utf-8") as file:
+        head = json.loads(next(file))["recording"]
+        drawn = head["sampling"]["temperature"], head["sampling"]["max_tokens"], head["samples"]
+        assert drawn == (bench.subject.temperature, bench.subject.most, arms.SAMPLES)
+        for row in map(json.loads, file):
+            samples = row["samples"]
+            if row["id"] not in known:
+                continue
+            stated = [sample["prediction"] for sample in samples]
+            scores = {name: [one["scores"][key] for one in samples] for name, key in RECORDED.items()}
+            right = [bool(sample["correct"]) for sample in samples]
+            yield {
+                "arm": figures.SHARED,
+                "question": known[row["id"]],
+                "answers": stated,
+                "classes": figures.classed(stated, verifier.same),
+                "correct": right,
+                "tokens": [sample["tokens"] for sample in samples],
+                "finish": [sample["finish"] for sample in samples],
+                "scores": {**scores, "oracle": [float(one) for one in right]},
+                "cost": {**dict.fromkeys(scores, 0), "oracle": 0, "verifier": row["tokens_by_role"].get("verify", 0)},
+                "roles": {},
+            }
+
+
 async def fill(bench: Bench, kept: Kept) -> None:
     """Run what is not there yet, arm by arm."""
     subject = bench.subject
+    if subject is QWEN:
+        for row in recorded(bench):
+            if (row["arm"], row["question"]) not in kept.rows:
+                kept.put(row)
     made = arms.searches(subject.delimiter, subject.first, subject.threshold)
     jobs: list[tuple[str, Method | None]] = [(figures.SHARED, None)]
     jobs += [

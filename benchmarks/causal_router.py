@@ -33,10 +33,10 @@ from ponder.train.routers.train import measure, ranks
 ROOT = Path(__file__).resolve().parent.parent
 MODEL, LABEL, ROWS = "smollm2-135m-instruct", "causal, SmolLM2-135M", 2_000
 AT_ONCE = 32
-STEPS = 132
-"""Of 16 conversations each, for either table: two epochs of the smaller one."""
-LONGEST = 512
-"""Tokens of a conversation that is learnt from."""
+EPOCHS = {"gsm8k": 2, "mmlu_subjects": 1}
+"""How often the conversations of the other folds are gone through: 132 steps and about 90."""
+LONGEST = 256
+"""Tokens of a conversation that is learnt from; longer ones are only graded."""
 
 
 def sample(table: Table) -> Table:
@@ -46,7 +46,7 @@ def sample(table: Table) -> Table:
     return table.rows(np.sort(np.random.default_rng(0).permutation(len(table))[:ROWS]).astype(np.intp))
 
 
-def tuned(table: Table, rows: Indices, model: str, folder: Path, threads: int) -> Path:
+def tuned(table: Table, rows: Indices, model: str, folder: Path, epochs: int, threads: int) -> Path:
     """Fine-tune on some rows, unless that is done; return the adapter."""
     adapter = folder / "adapter"
     if not (adapter / "adapter_config.json").exists():
@@ -56,7 +56,7 @@ def tuned(table: Table, rows: Indices, model: str, folder: Path, threads: int) -
             write_conversations(table.rows(rows), data)
         command = [
             *(sys.executable, "-m", "ponder", "train", "sft", "-m", model, "--data", str(data), "--out", str(adapter)),
-            *("--steps", str(STEPS), "--lr", "2e-4", "--max-length", str(LONGEST), "--threads", str(threads)),
+            *("--epochs", str(epochs), "--lr", "2e-4", "--max-length", str(LONGEST), "--threads", str(threads)),
         ]
         if code := subprocess.run(command, check=False).returncode:
             sys.exit(code)
@@ -88,7 +88,7 @@ def scores(study: Study, table: Table, parts: list[Indices], args: argparse.Name
         kept = folder / "scores.npy"
         if not kept.exists():
             others = np.setdiff1d(np.arange(len(table)), part)
-            adapter = tuned(table, others, args.model, folder, args.threads)
+            adapter = tuned(table, others, args.model, folder, EPOCHS[study.name], args.threads)
             base = json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
             np.save(kept, asyncio.run(graded(table, part, args.base or base, adapter, args.threads)))
             say(f"{study.name}: fold {number + 1} of {len(parts)}")

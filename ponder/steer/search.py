@@ -11,9 +11,9 @@ from ponder.core.engine import Chunk
 from ponder.core.errors import require
 from ponder.core.judge import Scorer
 from ponder.core.method import Finish, Solution
-from ponder.core.problem import Problem
+from ponder.core.problem import Problem, Prompt
 from ponder.core.run import Run
-from ponder.steer.branch import Branch, Cut, Follow, fitting
+from ponder.steer.branch import WHOLE, Branch, Cut, Follow, fitting
 from ponder.steer.draw import Draw
 from ponder.steer.elect import MOST
 from ponder.steer.score import Steps, scored
@@ -80,13 +80,15 @@ def affordable(run: Run, branches: Sequence[Branch], slots: int, cut: Cut) -> in
     return max(1, min(slots, 1 + (budget - whole) // step))
 
 
-def spare(run: Run, cut: Cut, answered: bool) -> int:
-    """Return how many steps the budget pays for, beside one whole reply where none has come to its end yet."""
+def spare(run: Run, prompt: Prompt, cut: Cut, answered: bool) -> int:
+    """Return how many steps of a reply to `prompt` the budget pays for, beside one whole reply where none has come to
+    its end yet; whole replies need no other beside them.
+    """
     if run.budget is None:
         return MOST
-    whole = max(1, run.sampling.max_tokens)
+    cut, whole = fitting(cut, prompt), max(1, run.sampling.max_tokens)
     step = whole if cut.tokens is None else min(cut.tokens, whole)
-    return max(0, run.budget - (0 if answered else whole)) // step
+    return max(0, run.budget - (0 if answered or cut == WHOLE else whole)) // step
 
 
 def within(run: Run, branches: Sequence[Branch], cut: Cut) -> list[Branch]:

@@ -79,7 +79,7 @@ class Dpts:
         paths = Paths(Node(root(problem, run, self.cot)), self.early, self.seek, self.enough)
         limit: Finish | None = None
         while not limit and len(paths.done) < self.most and not (drawn and paths.over()):
-            paid = min(self.nodes - drawn, spare(run, self._cut, bool(paths.done)))
+            paid = min(self.nodes - drawn, spare(run, paths.top.branch.prompt, self._cut, bool(paths.done)))
             seats = paths.seats(min(self.parallel, paid // self.width), self.share)
             if not seats:
                 break

@@ -89,8 +89,7 @@ class Mcts:
 
     def _leaves(self, top: Node, run: Run, answered: bool) -> list[Node]:
         """Return the nodes to visit next, as many as are asked for and the budget affords, at least one at first."""
-        rollout = self.value == "rollout"
-        paid = spare(run, WHOLE if rollout else self._cut, answered) + (rollout and not answered)
+        paid = spare(run, top.branch.prompt, WHOLE if self.value == "rollout" else self._cut, answered)
         count = min(self.parallel, self.simulations - top.visits, paid if top.values else max(1, paid))
         leaves: list[Node] = []
         while len(leaves) < count and (leaf := select(top, self.width, self._worth)):

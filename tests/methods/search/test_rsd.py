@@ -168,6 +168,17 @@ async def test_a_budget_pays_the_main_engine_first(budget: int) -> None:
     assert solution.finish == ("stop" if budget >= 15 else "budget")
 
 
+@pytest.mark.parametrize(("budget", "drafted"), [(79, 0), (80, 40), (200, 40)])
+async def test_a_draft_that_is_the_whole_reply_leaves_another_one_to_be_paid(budget: int, drafted: int) -> None:
+    """Nobody goes on with a reply that has tools, so that the most tokens of a step say nothing."""
+    question = replace(QUESTION, tools=(Tool("f", "{}"),))
+    main, draft = writes("m " * 39 + "m"), writes("d " * 39 + "d")
+    run = run_on(main, draft, budget=budget, sampling=Sampling(max_tokens=40))
+    solution = await lines(threshold=0.5, scorer=Weighs(lambda text: 0.0), step=1).solve(question, run)
+    assert (solution.finish, solution.answer[-1]) == ("stop", "m")
+    assert (draft.generated, main.generated) == (drafted, 40)
+
+
 async def test_a_deadline_leaves_what_is_written() -> None:
     for engines in (
         (writes("m0", "7"), writes("d0", "d1", faults={1: Fault("stall", at=0)})),

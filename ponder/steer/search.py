@@ -16,6 +16,7 @@ from ponder.core.run import Run
 from ponder.steer.branch import WHOLE, Branch, Cut, Follow, fitting
 from ponder.steer.draw import Draw
 from ponder.steer.elect import MOST
+from ponder.steer.places import place_of
 from ponder.steer.score import Steps, scored
 from ponder.text.votes import classes
 
@@ -42,7 +43,7 @@ async def rate(
 
     `run` is the view that the scorer makes calls of its own in. Raises `PonderError` if the scorer fails.
     """
-    draws = [Draw(branch.slot, Solution.of(branch.call), None, branch.call) for branch in branches]
+    draws = [Draw(branch.slot, Solution.of(branch.call), None, branch.call, branch.at) for branch in branches]
     values = await scored(scorer, problem, draws, run, steps)
     if values is None:
         return None
@@ -166,6 +167,7 @@ class Stage:
         """Show the rest of the chosen branch and return it as the solution; `cut` is the limit that ended all."""
         score: dict[str, float | str] = {} if chosen.score is None else {"score": chosen.score}
         solution = Solution.of(chosen.call, {**score, **evidence})
+        place_of(self._run, chosen.at).fate = "chosen"
         self._show(solution.thinking, solution.answer)
         return replace(solution, finish=cut or solution.finish)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from math import exp, fsum, inf, isfinite, log, sqrt
 
 from ponder.core.engine import Logprob
+from ponder.core.run import Run
 from ponder.steer.branch import Branch
+from ponder.steer.places import place_of
 
 Rule = Callable[[float, int, int, float], float]
 """(mean value, visits, visits of the parent, prior) to how much a child is worth a visit."""
@@ -129,6 +131,18 @@ def most_visited(root: Node) -> Node:
     while node.children:
         node = max(node.children, key=lambda child: (child.visits, child.mean(scale)))
     return node
+
+
+def note_visits(root: Node, run: Run) -> None:
+    """Note in the trace how often each node was visited, and the mean of its values where it has no score itself."""
+    waiting = list(root.children)
+    while waiting:
+        node = waiting.pop()
+        waiting += node.children
+        place = place_of(run, node.branch.at)
+        place.visits = len(node.values)
+        if place.score is None and node.values:
+            place.score = fsum(node.values) / len(node.values)
 
 
 def likelihood(logprobs: Sequence[Logprob]) -> float:

@@ -16,6 +16,7 @@ from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.steer.branch import WHOLE, Branch, Cut, Follow, grow, root
 from ponder.steer.draw import heat
 from ponder.steer.elect import check_samples
+from ponder.steer.places import prune
 from ponder.steer.score import Steps
 from ponder.steer.search import Choose, Stage, affordable, best, check_steps, limited, plain, ranked, rate
 
@@ -75,6 +76,7 @@ class BeamSearch:
             found = grown if alone else await rate(self.scorer, problem, grown, run.quiet(self.n + depth), self.steps)
             limit = limited(grown) or (None if found else "deadline")
             live = self._prune(found or grown, done, run, stay=limit is not None)
+            prune(run, grown, [*done, *live])
             stage.commit([*done, *live])
             run.note(f"step {depth}: {seats} beams, {len(done)} ended so far")
         evidence = {"n": self.n, "steps": depth, "ended": sum(beam.ended for beam in done), "narrowed": narrowed}

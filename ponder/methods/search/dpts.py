@@ -19,7 +19,7 @@ from ponder.steer.elect import check_samples
 from ponder.steer.paths import Paths
 from ponder.steer.score import Steps
 from ponder.steer.search import Choose, Stage, best, check_steps, limited, plain, rate, spare
-from ponder.steer.tree import Node
+from ponder.steer.tree import Node, note_visits
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ class Dpts:
             for place, (node, follow) in enumerate(seats):
                 paths.take(node, (rated or grown)[place * self.width : (place + 1) * self.width], follow)
             run.note(f"{drawn} steps, {len(paths.done)} replies have ended, {len(paths.followed)} paths are followed")
+        note_visits(paths.top, run)
         if not paths.done:
             last = paths.best_left().branch
             last = last if limit else await self._grow(last, run, WHOLE, stage.lead(last))

@@ -19,7 +19,7 @@ from ponder.steer.draw import heat
 from ponder.steer.elect import check_samples
 from ponder.steer.score import Steps
 from ponder.steer.search import Stage, best, check_steps, limited, plain, rate, spare
-from ponder.steer.tree import Node, come_back, likelihood, most_visited, puct, select, uct
+from ponder.steer.tree import Node, come_back, likelihood, most_visited, note_visits, puct, select, uct
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ class Mcts:
 
     async def _answer(self, top: Node, done: list[Branch], run: Run, stage: Stage, limit: Finish | None) -> Solution:
         """Choose among the replies that have ended; where none has, write the most visited one to its end."""
+        note_visits(top, run)
         way = most_visited(top).branch
         if not done:
             ended = way if limit else await self._grow(way, run, WHOLE, stage.lead(way))

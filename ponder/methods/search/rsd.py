@@ -15,6 +15,7 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.steer.branch import WHOLE, Branch, Cut, grow, root, since, steppable
+from ponder.steer.places import prune
 from ponder.steer.score import Steps
 from ponder.steer.search import Stage, check_steps, limited, plain, rate, spare
 
@@ -89,6 +90,7 @@ class Rsd:
                     reply = replace(drafted, prompt=mine)
                     stage.commit([reply])
                     continue
+                prune(run, [drafted], [])
             before = reply
             reply = await grow(before, run, cut, self._over, stage.lead(before))
             rewritten, rejected = rewritten + 1, rejected + 1

@@ -16,6 +16,7 @@ from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.steer.branch import WHOLE, Cut, grow, root
 from ponder.steer.draw import heat
 from ponder.steer.elect import check_samples
+from ponder.steer.places import prune
 from ponder.steer.score import Steps
 from ponder.steer.search import Stage, best, limited, ranked, rate, within
 
@@ -70,7 +71,8 @@ class SpeculativeRejection:
             limit = limited(alive) or (None if found else "deadline")
             alive, length = found or alive, point
             if not limit and cut != WHOLE:
-                alive = ranked(alive, run)[:keep]
+                rivals, alive = alive, ranked(alive, run)[:keep]
+                prune(run, rivals, alive)
             counts.append(len(alive))
             stage.commit(alive)
             run.note(f"{len(alive)} samples are left after {length} tokens")

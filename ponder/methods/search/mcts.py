@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from ponder.core.engine import Cap, SamplingArgs
 from ponder.core.errors import require
-from ponder.core.gather import gather
 from ponder.core.judge import Scorer
 from ponder.core.method import Finish, Solution, merge_needs
 from ponder.core.problem import Problem
@@ -17,6 +17,7 @@ from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.steer.branch import WHOLE, Branch, Cut, Follow, grow, root
 from ponder.steer.draw import heat
 from ponder.steer.elect import check_samples
+from ponder.steer.room import Room
 from ponder.steer.score import Steps
 from ponder.steer.search import Stage, best, check_steps, limited, plain, rate, spare
 from ponder.steer.tree import Node, come_back, likelihood, most_visited, note_visits, puct, select, uct
@@ -70,12 +71,13 @@ class Mcts:
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Visit in rounds of `parallel`, so that what a visit sees depends on no clock; then answer."""
-        stage, top, done = Stage(run), Node(root(problem, run, self.cot)), list[Branch]()
+        stage, room, top, done = Stage(run), Room(run), Node(root(problem, run, self.cot)), list[Branch]()
         limit: Finish | None = None
         while not limit and (leaves := self._leaves(top, run, bool(done))):
             count = len(top.values)
             follow = stage.lead(top.branch) if self.simulations == 1 else None
-            visits = await gather(self._visit(leaf, run, count + i, follow) for i, leaf in enumerate(leaves))
+            jobs = [partial(self._visit, leaf, run, count + i, follow) for i, leaf in enumerate(leaves)]
+            visits = await room.gather(jobs)
             ends = [end for _, end in visits]
             rated = await self._rate(problem, ends, run.quiet(self.simulations + count))
             limit = limited(ends) or (None if rated else "deadline")
@@ -85,7 +87,7 @@ class Mcts:
                 done += [found] if end.ended and not leaf.branch.ended else []
                 come_back(leaf, found if step is end else step, mass, found.score or 0.0)
             run.note(f"{len(top.values)} simulations, {len(done)} replies have ended")
-        return await self._answer(top, done, run, stage, limit)
+        return await self._answer(top, done, run, stage, room, limit)
 
     def _leaves(self, top: Node, run: Run, answered: bool) -> list[Node]:
         """Return the nodes to visit next, as many as are asked for and the budget affords, at least one at first."""
@@ -128,7 +130,9 @@ class Mcts:
         known = iter(found or ())
         return None if found is None else [next(known) if end.score is None else end for end in ends]
 
-    async def _answer(self, top: Node, done: list[Branch], run: Run, stage: Stage, limit: Finish | None) -> Solution:
+    async def _answer(
+        self, top: Node, done: list[Branch], run: Run, stage: Stage, room: Room, limit: Finish | None
+    ) -> Solution:
         """Choose among the replies that have ended; where none has, write the most visited one to its end."""
         note_visits(top, run)
         way = most_visited(top).branch
@@ -138,4 +142,5 @@ class Mcts:
         below = [branch for branch in done if branch.call.text.startswith(way.call.text)]
         rivals = below if self.choose == "visits" and below else done
         chosen = best(rivals, run, "majority" if self.choose == "majority" else "best")
-        return stage.close(chosen, {"simulations": len(top.values), "ended": len(done)}, limit)
+        evidence = {"simulations": len(top.values), "ended": len(done), **room.evidence}
+        return stage.close(chosen, evidence, limit)

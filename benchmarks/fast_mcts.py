@@ -52,8 +52,8 @@ def told(found: Estimate, scale: float = 1, digits: int = 2, sign: str = "") -> 
 def main(paths: list[Path]) -> None:
     """Print a row for each file, the later ones beside the first."""
     ids, base = read(paths[0], None)
-    print("| file | rollouts | tokens | right replies | pairs | solved | right a token | verified | solved, points |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print("| file | rollouts | tokens | right | pairs | solved | right a token | verified | pairs a token | solved |")
+    print("|---|" + "---:|" * 9)
     for path in paths:
         _, found = read(path, ids)
         sums = {key: int(column.sum()) for key, column in found.items()}
@@ -61,9 +61,10 @@ def main(paths: list[Path]) -> None:
         compared = [
             told(yields(found, base, "right")),
             told(yields(found, base, "verified_tokens")),
+            told(yields(found, base, "pairs")),
             told(difference(solved, before), 100, 1, "+"),
         ]
-        beside = compared if path != paths[0] else ["–"] * 3
+        beside = compared if path != paths[0] else ["–"] * 4
         counts = [f"{sums[key]:,}" for key in ("rollouts", "tokens", "right", "pairs")]
         print("|", " | ".join([path.name.partition(".")[0], *counts, f"{100 * solved.mean():.1f} %", *beside]), "|")
 

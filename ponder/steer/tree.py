@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import exp, fsum, inf, isfinite, log, sqrt
+from math import exp, fsum, inf, isfinite, isnan, log, sqrt
 
 from ponder.core.engine import Logprob
 from ponder.core.run import Run
@@ -142,7 +142,9 @@ def note_visits(root: Node, run: Run) -> None:
         place = place_of(run, node.branch.at)
         place.visits = len(node.values)
         if place.score is None and node.values:
-            place.score = fsum(node.values) / len(node.values)
+            # Huge values would run over in their sum, and infinite ones may have no mean.
+            mean = sum(value / len(node.values) for value in node.values)
+            place.score = None if isnan(mean) else mean
 
 
 def likelihood(logprobs: Sequence[Logprob]) -> float:

@@ -46,6 +46,9 @@ async def test_steps_are_accepted_golden() -> None:
     assert solution.evidence == {"kept": 3, "rewritten": 2}
     assert run.trace.tokens_by_role == {"draft": 90 + 110, "answer": 100}
     assert (draft.generated, main.generated) == (200, 100)
+    # 1.5, 7 and 1.5 billion parameters of draft, main engine and scorer, two operations each: hardly less than the main
+    # engine's own 190 tokens.
+    assert 2 * (1.5 * draft.generated + 7 * main.generated + 1.5 * draft.generated) == 2600 < 2 * 7 * 190 == 2660
 
 
 @pytest.mark.parametrize("heat", [0.0, 1.0])

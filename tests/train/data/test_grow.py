@@ -114,6 +114,19 @@ async def test_files_are_what_trainers_read(tmp_path: Path) -> None:
         assert "99" not in right["content"]
 
 
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore")
+async def test_pairs_are_what_trl_takes_for_conversations(tmp_path: Path) -> None:
+    from trl.data_utils import is_conversational, maybe_extract_prompt
+
+    asked = plan(tmp_path)
+    await grow(asked, scripted())
+    write(asked.journal, "preferences", tmp_path / "pairs.jsonl", [row.problem.id for row in ROWS])
+    for pair in lines(tmp_path / "pairs.jsonl"):
+        assert is_conversational(pair)
+        assert maybe_extract_prompt(dict(pair)) == pair, "nothing is left to be told apart"
+
+
 async def test_the_limit_of_all_questions_leaves_whole_trees_and_goes_on(tmp_path: Path) -> None:
     asked = plan(tmp_path, concurrency=2, max_tokens_total=60)
     found = await grow(asked, scripted())

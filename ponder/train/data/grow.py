@@ -50,7 +50,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Grown:
-    """How it went: `stopped` says in a sentence why it ended early, or is None. Counts are of all sessions."""
+    """How it went: `stopped` says in a sentence why it ended early, or is None.
+
+    Counts are of all sessions, and of the questions that were asked for: the journal may hold more.
+    """
 
     questions: int = 0
     done: int = 0
@@ -105,10 +108,13 @@ async def grow(plan: Plan, engine: Engine, on_done: OnDone | None = None, outcom
         builder = plan.builder(judging(plan.verifier, pool))
         builder.check(engine)
         with Journal(plan.journal, header(plan, builder, engine)) as journal:
+            purse = Purse(plan.max_tokens_total)
+            asked = {row.problem.id for row in plan.rows}
             for line in journal.lines():
-                outcome.count(line)
+                purse.spent += int(str(line["tokens"]))
+                if line["id"] in asked:
+                    outcome.count(line)
             outcome.kept = outcome.done
-            purse = Purse(plan.max_tokens_total, outcome.tokens)
             deadline = None if plan.seconds is None else started + plan.seconds
             state, before = _State(iter(plan.rows), purse, deadline, outcome), purse.spent
             try:

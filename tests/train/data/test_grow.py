@@ -84,6 +84,8 @@ async def test_what_is_done_is_not_done_again_and_concurrency_changes_nothing(tm
     idle = scripted()
     again = await grow(asked, idle)
     assert (again.kept, again.spent, idle.generated, again.right) == (6, 0, 0, rest.right)
+    fewer = await grow(replace(asked, rows=ROWS[:2]), scripted())
+    assert (fewer.questions, fewer.done, fewer.tokens) == (2, 2, first.tokens), "the journal holds more than these"
     other = plan(tmp_path, journal=tmp_path / "other.jsonl", concurrency=1)
     await grow(other, scripted())
     order = [row.problem.id for row in ROWS]

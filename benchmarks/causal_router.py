@@ -33,6 +33,8 @@ from ponder.train.routers.train import measure, ranks
 ROOT = Path(__file__).resolve().parent.parent
 MODEL, LABEL, ROWS = "smollm2-135m-instruct", "causal, SmolLM2-135M", 2_000
 AT_ONCE = 32
+STEPS = 132
+"""Of 16 conversations each, for either table: two epochs of the smaller one."""
 LONGEST = 512
 """Tokens of a conversation that is learnt from."""
 
@@ -54,7 +56,7 @@ def tuned(table: Table, rows: Indices, model: str, folder: Path, threads: int) -
             write_conversations(table.rows(rows), data)
         command = [
             *(sys.executable, "-m", "ponder", "train", "sft", "-m", model, "--data", str(data), "--out", str(adapter)),
-            *("--epochs", "2", "--lr", "2e-4", "--max-length", str(LONGEST), "--threads", str(threads)),
+            *("--steps", str(STEPS), "--lr", "2e-4", "--max-length", str(LONGEST), "--threads", str(threads)),
         ]
         if code := subprocess.run(command, check=False).returncode:
             sys.exit(code)

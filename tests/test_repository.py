@@ -83,9 +83,10 @@ def test_the_wheel_holds_nothing_else(wheel: set[str]) -> None:
     roots = {name.partition("/")[0] for name in wheel}
     assert roots == {"ponder", f"ponder-{ponder.__version__}.dist-info"}
     assert not [name for name in wheel if re.search(r"(^|/)(tests?|__pycache__)/|\.pyc$", name)]
-    # Weights that come with ponder stand in two places, models and routers, and are few.
+    # Weights that come with ponder stand in three places, models, routers and scorers, and are few.
     weights = {name for name in wheel if re.search(r"\.(gguf|safetensors)$", name)}
-    assert all(name.startswith(("ponder/models/", "ponder/routers/shipped/")) for name in weights)
+    places = ("ponder/models/", "ponder/routers/shipped/", "ponder/scorers/shipped/")
+    assert all(name.startswith(places) for name in weights)
 
 
 def test_the_source_archive_builds_the_same_wheel(built: Path, wheel: set[str], tmp_path: Path) -> None:

@@ -41,14 +41,23 @@ class Timed:
 
 
 async def timed(
-    method: Method, problem: Problem, engine: Engine, sampling: Sampling, seed: int, task: Task | None = None
+    method: Method,
+    problem: Problem,
+    engine: Engine,
+    sampling: Sampling,
+    seed: int,
+    task: Task | None = None,
+    budget: int | None = None,
+    **others: Engine,
 ) -> Timed:
-    """Solve one problem. With a task, answers are read and compared as it does."""
-    check(method, {"main": engine})
+    """Solve one problem. With a task, answers are read and compared as it does; `others` are engines by name."""
+    engines = {"main": engine, **others}
+    check(method, engines)
     if task is None:
-        run = Run(engine, sampling=sampling, seed=seed)
+        run = Run(engines, sampling=sampling, seed=seed, budget=budget)
     else:
-        run = Run(engine, sampling=sampling, seed=seed, extract=task.verifier.extract, same=task.verifier.same)
+        read, same = task.verifier.extract, task.verifier.same
+        run = Run(engines, sampling=sampling, seed=seed, budget=budget, extract=read, same=same)
     clock, cpu = time.perf_counter(), time.process_time()
     solution = await method.solve(problem, run)
     return Timed(time.perf_counter() - clock, time.process_time() - cpu, run.trace, solution)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
+from serving.counters import Counters
 from serving.peers import PEERS, Peer, Place, install, interpreter, surroundings
 from serving.process import free_port, started, wait_until_up
 
@@ -63,13 +63,9 @@ class Server:
     client: aiohttp.ClientSession
 
     async def counts(self) -> dict[str, int]:
-        """Return its counters. Ends the program where it has none: then it is no vLLM."""
-        async with self.client.get(self.url.removesuffix("/").removesuffix("/v1") + "/metrics") as reply:
-            text = await reply.text() if reply.status == 200 else ""
-        found = {name: re.findall(rf"^vllm:{name}_total(?:{{.*}})? (\S+)$", text, re.MULTILINE) for name in COUNTS}
-        if not all(found.values()):
-            raise SystemExit(f"{self.url} counts no tokens at /metrics; the part `peers` needs a vLLM server")
-        return {name: round(sum(map(float, values))) for name, values in found.items()}
+        """Return its counters of tokens."""
+        found = await Counters(self.url, self.client).read()
+        return {name: found[name] for name in COUNTS}
 
 
 def _told(problem: Problem) -> list[dict[str, str]]:

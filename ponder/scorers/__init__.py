@@ -18,6 +18,8 @@ SCORERS: dict[str, str] = {
     "jaccard": "ponder.scorers.jaccard:Jaccard",
     "confidence_token": "ponder.scorers.confidence_token:ConfidenceToken",
     "probe": "ponder.scorers.probe:Probe",
+    "prm": "ponder.scorers.prm:Prm",
+    "prm_head": "ponder.scorers.prm_head:PrmHead",
     "rule": "ponder.scorers.rule:Rule",
     "random_control": "ponder.scorers.random_control:RandomControl",
 }

@@ -18,6 +18,7 @@ from ponder.steer.draw import Draw
 from ponder.steer.elect import MOST
 from ponder.steer.places import place_of
 from ponder.steer.score import Steps, scored
+from ponder.text.steps import plain as plain
 from ponder.text.votes import classes
 
 Choose = Literal["best", "majority"]
@@ -29,11 +30,6 @@ def check_steps(method: object, delimiter: str, step: int, depth: int) -> None:
     require(bool(delimiter), method, "delimiter", delimiter, "a text that ends a step")
     require(step >= 1, method, "step", step, "at least 1")
     require(depth >= 1, method, "depth", depth, "at least 1")
-
-
-def plain(delimiter: str) -> str:
-    r"""Return a delimiter as it stands in a text: on a command line a new line is written `\n`."""
-    return delimiter.replace("\\n", "\n").replace("\\t", "\t")
 
 
 async def rate(

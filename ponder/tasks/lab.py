@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Lab:
     """The questions of a family that no training data holds, each once; without a limit the first 1,000 of them.
 
-    `meta` has the `difficulty`, by what the family counts, and the `minimal` chain.
+    `meta` has the `difficulty`, by what the family counts, the `minimal` chain, and what is `given`, in symbols.
     """
 
     family: Family
@@ -38,7 +38,7 @@ class Lab:
         from ponder.train.lab.rows import HELD_OUT, fresh
 
         for puzzle in islice(fresh(self.family), HELD_OUT if limit is None else limit):
-            facts = {"difficulty": str(puzzle.difficulty), "minimal": puzzle.minimal}
+            facts = {"difficulty": str(puzzle.difficulty), "minimal": puzzle.minimal, "given": puzzle.given}
             yield Item(puzzle.item.problem, puzzle.item.reference, {**puzzle.item.meta, **facts})
 
 

@@ -31,8 +31,8 @@ class Settings:
     seed: int = 0
 
 
-def fit(states: Array, right: Sequence[int], settings: Settings) -> Arrays:
-    """Return the weights that `Perceptron` reads, from states (n, width) and 1 or 0 for each; Adam on cross-entropy.
+def fit(states: Array, right: Sequence[float], settings: Settings) -> Arrays:
+    """Return the weights that `Perceptron` reads, from states (n, width) and 0 to 1 for each; Adam on cross-entropy.
 
     Raises `DataError` where all replies are right, or none is.
     """

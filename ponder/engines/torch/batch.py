@@ -18,7 +18,7 @@ from ponder.engines.torch.render import Renderer
 from ponder.engines.torch.reply import Reply
 from ponder.engines.torch.sampler import certainty, draw, logprob, noise, seed_of
 from ponder.engines.torch.slab import Slab
-from ponder.engines.torch.tree import PrefixTree, Segment, shared
+from ponder.engines.torch.tree import PrefixTree, shared
 
 _PIECE = 256
 """How many prompt tokens are read in one go: running streams wait that long, and so does leaving."""
@@ -138,18 +138,19 @@ class Batch:
 
     def due(self, waiting: Sequence[Row]) -> list[Row]:
         """Return those that gain nothing from waiting for what another one, before them, is reading."""
-        due: list[Row] = []
-        for index, row in enumerate(waiting):
-            if row.cached is None:
-                before = [other for other in waiting[:index] if other.scales == row.scales]
-                soon = max((shared(other.ids, row.wanted) for other in before), default=0)
-                if soon < _WORTH or soon - self._known(row) < _WORTH:
-                    due.append(row)
-        return due
+        return [row for index, row in enumerate(waiting) if row.cached is None and self._is_due(row, waiting[:index])]
 
-    def _known(self, row: Row) -> int:
-        """Return how much of a prompt is known: from the tree, or from a stream that has read as much."""
-        return max(self._best(row)[1], _length(self._tree.match(row.wanted, row.scales)))
+    def _is_due(self, row: Row, before: Sequence[Row]) -> bool:
+        """Say whether what one of those before it is reading would spare a prompt too little to wait for it.
+
+        The cheap bounds come first: of forks of what is known, hundreds may wait at a time.
+        """
+        wanted = row.wanted
+        known = self._tree.known(wanted, row.scales)
+        if len(wanted) - known < _WORTH:
+            return True
+        soon = max((shared(other.ids, wanted) for other in before if other.scales == row.scales), default=0)
+        return soon - max(known, 0 if soon < _WORTH else self._best(row, wanted)[1]) < _WORTH
 
     def pick(self, reading: Sequence[Row]) -> list[Row]:
         """Return those of the prompts, ascending by slot, that go through the model together: the first one in any
@@ -273,20 +274,16 @@ class Batch:
         self._tree.insert(row.ids[: row.known], lambda start, end: self._slab.read(row.slot, start, end), row.scales)
 
     def _recall(self, row: Row) -> None:
-        known = self._tree.match(row.wanted, row.scales)
-        best, most = self._best(row)
-        if most > _length(known):
-            self._remember(best)
-            known = self._tree.match(row.wanted, row.scales)
-        self._slab.reserve(len(self.rows), len(row.ids))
-        for segment in known:
-            self._slab.write(row.slot, row.known, segment)
-            row.known += segment[0].shape[1]
-        row.cached = row.known
-
-    def _best(self, row: Row) -> tuple[Row, int]:
-        """Return the stream that has read most of a prompt, and how much that is."""
         wanted = row.wanted
+        if (known := self._tree.known(wanted, row.scales)) < len(wanted):
+            best, most = self._best(row, wanted)
+            if most > known:
+                self._remember(best)
+        self._slab.reserve(len(self.rows), len(row.ids))
+        row.cached = row.known = self._slab.write(row.slot, 0, self._tree.match(wanted, row.scales))
+
+    def _best(self, row: Row, wanted: Sequence[int]) -> tuple[Row, int]:
+        """Return the stream that has read most of what is wanted of a prompt, and how much that is."""
         alike = ((other, shared(other.ids[: other.known], wanted)) for other in self.rows if other.scales == row.scales)
         return max(alike, key=lambda pair: pair[1])
 
@@ -329,7 +326,3 @@ class Batch:
             return {}
         found = certainty(logits[asked] if len(asked) < len(rows) else logits, self._loaded.spelled)
         return dict(zip(asked, found.tolist(), strict=True))
-
-
-def _length(segments: Sequence[Segment]) -> int:
-    return sum(segment[0].shape[1] for segment in segments)

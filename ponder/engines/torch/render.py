@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 from ponder.core.engine import Think
@@ -19,6 +20,8 @@ from ponder.core.problem import Image, Message, Prompt, Text
 from ponder.engines.begun import MORE, before_more
 from ponder.engines.template import MARKS, ChatTemplate, ends_open
 
+_KEPT, _SHORT = 256, 64
+"""How many conversations and pieces of replies are kept as ids, and up to how many characters a piece is kept."""
 _PLACEHOLDER = "\ue000{}\ue001"
 _THINKS = re.compile(r"\b(enable_thinking|reasoning_content|message\.thinking|message\.reasoning)\b")
 """What a chat template speaks of if its model thinks apart from its answer, whatever marks it uses."""
@@ -81,6 +84,9 @@ class Renderer:
             for text, entry in vocabulary.added.items()
             if text.strip() and (entry[1] or text in vocabulary.template)
         }
+        # Of a reply that grows step by step, each call renders the same conversation and the same pieces again.
+        self._heads = lru_cache(_KEPT)(self._read)
+        self._pieces = lru_cache(_KEPT)(self._written)
         self._spelled: dict[int, str] = {}
         self._words: dict[str, int | None] = {}
         self._any = _finder(control)
@@ -89,17 +95,22 @@ class Renderer:
 
     def render(self, prompt: Prompt) -> Rendered:
         """Return the ids of the conversation and of the half-written reply behind it. Raises `PonderError`."""
-        text, risky = self._head(prompt)
-        ids: list[int] = []
-        for number, piece in enumerate(re.split("\ue000(\\d+)\ue001", text) if risky else [text]):
-            ids += self._letters(risky[int(piece)]) if number % 2 else self._encode(piece)
-        head = len(ids)
+        known, opened = self._heads(replace(prompt, prefill="", prefill_ids=()))
+        ids = list(known)
         for part in prompt.prefill_ids or ((prompt.prefill,) if prompt.prefill else ()):
             if isinstance(part, int):
                 ids.append(part)
             else:
-                ids += self._written(part)
-        return Rendered(ids, head, ends_open(text, self.think.open.strip()))
+                ids += self._pieces(part) if len(part) <= _SHORT else self._written(part)
+        return Rendered(ids, len(known), opened)
+
+    def _read(self, prompt: Prompt) -> tuple[tuple[int, ...], bool]:
+        """Return the ids of a conversation, and whether it ends inside a thought that the template opened."""
+        text, risky = self._head(prompt)
+        ids: list[int] = []
+        for number, piece in enumerate(re.split("\ue000(\\d+)\ue001", text) if risky else [text]):
+            ids += self._letters(risky[int(piece)]) if number % 2 else self._encode(piece)
+        return tuple(ids), ends_open(text, self.think.open.strip())
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, without that of control tokens; think marks are text."""

@@ -122,14 +122,21 @@ class Slab:
         """Return a copy of a row's keys and values."""
         return [block[row, :, start:end].clone() for layer in self._layers for block in (layer.keys, layer.values)]
 
-    def write(self, row: int, start: int, segment: Segment) -> None:
-        """Put keys and values into a row, from `start` on."""
-        end = start + segment[0].shape[1]
-        for layer, keys, values in zip(self._layers, segment[::2], segment[1::2], strict=True):
+    def write(self, row: int, start: int, segments: Sequence[Segment]) -> int:
+        """Put keys and values, in pieces, into a row from `start` on; return where they end."""
+        if not segments:
+            return start
+        # A reply that grew step by step comes in many pieces: joined, each layer is written once.
+        joined = (
+            segments[0] if len(segments) == 1 else [torch.cat(pieces, dim=1) for pieces in zip(*segments, strict=True)]
+        )
+        end = start + int(joined[0].shape[1])
+        for layer, keys, values in zip(self._layers, joined[::2], joined[1::2], strict=True):
             if not layer.is_initialized:
                 layer.lazy_initialization(keys[None], values[None])
             layer.keys[row, :, start:end] = keys
             layer.values[row, :, start:end] = values
+        return end
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of a row to another one."""

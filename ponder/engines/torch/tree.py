@@ -38,8 +38,13 @@ class PrefixTree:
         found: list[Segment] = []
         for node, length in self._walk(ids, way):
             node.used = self._clock
-            found.append([tensor[:, :length] for tensor in node.segment])
+            whole = length == len(node.ids)
+            found.append(node.segment if whole else [tensor[:, :length] for tensor in node.segment])
         return found
+
+    def known(self, ids: Sequence[int], way: Hashable = None) -> int:
+        """Return how many tokens at the beginning of `ids` are known in one way."""
+        return sum(length for _, length in self._walk(ids, way))
 
     def insert(self, ids: Sequence[int], read: Callable[[int, int], Segment], way: Hashable = None) -> None:
         """Remember `ids` as read in one way; `read(start, end)` copies the keys and values of what is not known yet."""

@@ -49,7 +49,7 @@ class Overthinking:
 
     def think(self, puzzle: Puzzle, seed: int = 0) -> Thought:
         """Return the thought about a puzzle; it depends on puzzle, seed and amount alone."""
-        words = _WORDS[puzzle.language]
+        words = WORDS[puzzle.language]
         draw = random.Random(f"overthinking/{seed}/{puzzle.item.problem.id}")
         again = int(self.passes) + (draw.random() < self.passes % 1)
         if not again:
@@ -63,7 +63,7 @@ class Overthinking:
         lines.append(words.conclude.format(answer=puzzle.answer))
         return Thought("\n".join(lines), exit)
 
-    def _pass(self, steps: tuple[Step, ...], draw: random.Random, words: _Words) -> Iterator[str]:
+    def _pass(self, steps: tuple[Step, ...], draw: random.Random, words: Words) -> Iterator[str]:
         """Yield the lines of one pass. A slip is announced before it, so that a model learns it as a slip."""
         wrong = draw.randrange(len(steps)) if draw.random() < self.slips else None
         for index, step in enumerate(steps):
@@ -77,22 +77,24 @@ def minimal(puzzle: Puzzle) -> Thought:
     return Thought(puzzle.minimal, len(puzzle.minimal))
 
 
-class _Words(NamedTuple):
+class Words(NamedTuple):
+    """What is said around the work."""
+
     restate: str
     slip: str
     checks: tuple[str, ...]
     conclude: str
 
 
-_WORDS = {
-    "en": _Words(
+WORDS = {
+    "en": Words(
         "I need {given}.",
         "Maybe {slip}? Wait, no.",
         ("Wait, let me check.", "Let me check once more.", "One more time, to be sure.", "And again."),
         "So the answer is {answer}.",
     ),
     # Characters that byte-level tokenizers know as a whole, as far as sense allows: others cost three tokens each.
-    "zh": _Words(
+    "zh": Words(
         "要的是 {given}。",
         "可能是 {slip}？不对。",
         ("这对不对？", "有没有不对的？", "最后对一下。", "一下，对一下。"),

@@ -203,3 +203,14 @@ def test_a_template_that_thinks_in_marks_unknown_here_says_how_to_give_them(tmp_
     given = Think("<pensée>", "</pensée>")
     assert Renderer(tokenizer, vocabulary, "here", given).think == given
     assert Renderer(tokenizer, vocabulary, "here", Think()).think == Think()
+
+
+def test_what_is_kept_of_one_prompt_changes_no_other(renderer: Renderer) -> None:
+    grown = replace(Prompt(CHAT), prefill="one", prefill_ids=(5, "\n", 6, "\n"))
+    first = renderer.render(grown)
+    expected = list(first.ids)
+    first.ids.append(7)
+    again = renderer.render(grown)
+    assert again.ids == expected
+    assert again.ids[: again.head] == renderer.render(Prompt(CHAT)).ids
+    assert renderer.render(Prompt(CHAT[1:])).ids != renderer.render(Prompt(CHAT)).ids

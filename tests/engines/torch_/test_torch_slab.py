@@ -92,8 +92,8 @@ def test_what_is_read_out_can_be_written_to_another_row(model: torch.nn.Module) 
     assert [tensor.shape[1] for tensor in first] == [3] * 4
     other = Slab(2)
     other.reserve(2, 16)
-    other.write(1, 0, first)
-    other.write(1, 3, second)
+    assert other.write(1, 0, []) == 0
+    assert other.write(1, 0, [first, second]) == 8
     logits = step(model, other, [1], [8], [[SEQUENCES[2][-1]]])
     assert torch.allclose(logits[0, -1], alone(model, SEQUENCES[2]), atol=1e-4)
 

@@ -28,6 +28,7 @@ def found(tree: PrefixTree, ids: Ids) -> list[float]:
     parts = tree.match(ids)
     for first, second in parts:
         assert torch.equal(first, -second)
+    assert tree.known(ids) == sum(first.shape[1] for first, _ in parts)
     return [float(value) for first, _ in parts for value in first.flatten()]
 
 

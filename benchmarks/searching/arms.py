@@ -1,0 +1,96 @@
+"""What the study of searches runs: every search with every scorer, and one shared set of samples beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ponder.core.engine import Cap, SamplingArgs
+from ponder.core.judge import Item, Score, Scorer, Task, Verifier
+from ponder.core.method import Method
+from ponder.core.problem import Problem
+from ponder.core.run import Call, Run
+from ponder.methods.search.beam_search import BeamSearch
+from ponder.methods.search.dpts import Dpts
+from ponder.methods.search.mcts import Mcts
+from ponder.methods.search.rsd import Rsd
+from ponder.methods.search.speculative_rejection import SpeculativeRejection
+from ponder.scorers.stepwise import written
+from ponder.train.lab.labels import Chain, step_score
+
+SAMPLES = 8
+Make = Callable[[Scorer], Method]
+
+
+def searches(delimiter: str, first: int, threshold: float) -> Mapping[str, Make]:
+    """Return the searches by their names on the page; `threshold` is what `rsd` keeps a draft from."""
+    return {
+        "beam_search, 4 x 2": lambda scorer: BeamSearch(n=4, width=2, scorer=scorer, delimiter=delimiter),
+        "beam_search, 8 x 2": lambda scorer: BeamSearch(n=8, width=2, scorer=scorer, delimiter=delimiter),
+        "dvts, 4 x 2": lambda scorer: BeamSearch(n=4, width=2, diverse=True, scorer=scorer, delimiter=delimiter),
+        "mcts, 4 rollouts": lambda scorer: Mcts(simulations=4, parallel=2, scorer=scorer, delimiter=delimiter),
+        "mcts, 16 steps": lambda scorer: Mcts(
+            simulations=16, parallel=2, width=2, value="step", scorer=scorer, delimiter=delimiter
+        ),
+        "speculative_rejection, 8": lambda scorer: SpeculativeRejection(n=SAMPLES, first=first, scorer=scorer),
+        "dpts, 2 x 2": lambda scorer: Dpts(
+            parallel=2, width=2, enough=2, most=4, nodes=60, scorer=scorer, delimiter=delimiter
+        ),
+        "rsd": lambda scorer: Rsd(threshold=threshold, part="reply", scorer=scorer, delimiter=delimiter),
+    }
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Knows the chain of every question of the lab: 1 where the reply stands on firm ground, else 0. A control."""
+
+    chains: Mapping[str, Chain] = field(compare=False)
+
+    def needs(self) -> Mapping[str, frozenset[Cap]]:
+        """Nothing."""
+        return {"main": frozenset()}
+
+    def asks(self) -> SamplingArgs:
+        """Nothing."""
+        return {}
+
+    async def score(self, problem: Problem, calls: Sequence[Call], run: Run) -> list[Score]:
+        """Return what is known of each reply so far."""
+        think, chain = run.engine.think, self.chains[problem.id]
+        return [step_score(chain, written(call, think), think) for call in calls]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Knows whether a reply that has ended is right, and of no other anything: what an oracle is without chains."""
+
+    items: Mapping[str, tuple[Item, Verifier]] = field(compare=False)
+
+    def needs(self) -> Mapping[str, frozenset[Cap]]:
+        """Nothing."""
+        return {"main": frozenset()}
+
+    def asks(self) -> SamplingArgs:
+        """Nothing."""
+        return {}
+
+    async def score(self, problem: Problem, calls: Sequence[Call], run: Run) -> list[Score]:
+        """Return 1 for a right answer and 0 for all else."""
+        item, verifier = self.items[problem.id]
+        assert item.reference is not None
+        return [Score(float(bool(verifier(call.answer, item.reference).correct))) for call in calls]
+
+
+def oracle(tasks: Mapping[str, Sequence[Item]], verifiers: Mapping[str, Task]) -> Scorer:
+    """Return what knows the questions of all tasks: step by step where all are of the lab."""
+    if all(name.startswith("lab:") for name in tasks):
+        return Oracle(
+            {
+                item.problem.id: Chain.of_item(item, verifiers[name].verifier)
+                for name, items in tasks.items()
+                for item in items
+            }
+        )
+    return Outcome(
+        {item.problem.id: (item, verifiers[name].verifier) for name, items in tasks.items() for item in items}
+    )

@@ -219,6 +219,17 @@ def test_show_and_report_print_what_the_page_says(tmp_path: Path) -> None:
     assert [set(row) for row in again["rows"]] == [section("### `rows`")]
 
 
+def test_a_call_in_a_tree_says_where_it_stands(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    ponder_json(
+        "bench", "arithmetic", "--model", "echo", "--limit", "1", "--methods", "best_of_n:n=2", "--out", str(out)
+    )
+    (line,) = (out / "attempts.jsonl").read_text(encoding="utf-8").splitlines()
+    shown = ponder_json("show", str(out), json.loads(line)["id"])
+    assert isinstance(shown, list)
+    assert set(shown[0]["calls"][0]) == section("### A call") | section("### A call in a tree")
+
+
 def test_models_print_what_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PONDER_CACHE", str(tmp_path))
     models = ponder_json("model", "list")

@@ -17,6 +17,7 @@ from ponder.bench.plots_complexity import complexity_plot
 from ponder.bench.stats import Interval
 from ponder.bench.summary import Row
 from ponder.bench.traces import TraceView, fit
+from ponder.bench.trees import facts, rails
 from ponder.core.config import Value
 from ponder.core.errors import DataError
 
@@ -204,7 +205,8 @@ def _volume(rows: Sequence[Row]) -> str:
 def _compact(trace: TraceView) -> dict[str, object]:
     """A trace as the viewer takes it."""
     return {
-        **{key: value for key, value in asdict(trace).items() if key != "segments"},
+        **{key: value for key, value in asdict(trace).items() if key not in ("segments", "tree")},
+        "tree": [[twig.fate, rails(twig) + facts(twig), twig.text] for twig in trace.tree],
         "segments": [[s.kind, s.text, s.tokens, s.finish] for s in trace.segments],
     }
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from math import isfinite
 
 from ponder.bench.prices import Price
 from ponder.bench.store import Key, Record, Store
@@ -17,6 +18,7 @@ from ponder.core.gather import gather
 from ponder.core.judge import Item, Task, Verdict
 from ponder.core.method import Method, Solution, check
 from ponder.core.run import Call, Purse, Run, Trace, derive_seed
+from ponder.core.trace import Place
 from ponder.verify import VerifierPool
 
 OnDone = Callable[[Record | None, bool], None]
@@ -318,10 +320,23 @@ def trace_json(item: Item, solution: Solution, trace: Trace) -> str:
                 "finish": solution.finish,
                 "evidence": dict(solution.evidence),
             },
-            "calls": [call_json(call) for call in trace.calls],
+            "calls": calls_json(trace),
         },
         ensure_ascii=False,
     )
+
+
+def calls_json(trace: Trace) -> list[dict[str, object]]:
+    """Return all calls as JSON values; those that stand in a tree of replies say where."""
+    return [{**call_json(call), **_place_json(trace.tree.get(number))} for number, call in enumerate(trace.calls)]
+
+
+def _place_json(place: Place | None) -> dict[str, object]:
+    if place is None:
+        return {}
+    # JSON knows no infinite numbers.
+    score = place.score if place.score is None or isfinite(place.score) else str(place.score)
+    return {"after": place.after, "score": score, "fate": place.fate, "visits": place.visits}
 
 
 def call_json(call: Call) -> dict[str, object]:

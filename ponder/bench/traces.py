@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypedDict, cast
 
 from ponder.bench.store import Record
+from ponder.bench.trees import EXCERPT, Twig, shortened, twigs
 
 Kind = Literal["think", "answer", "probe", "draft", "verify", "route", "forced"]
 """A role, or `forced` for text that no model generated: the method wrote it into the reply."""
@@ -50,11 +51,14 @@ class TraceView:
     finish: str
     truncated: bool
     segments: tuple[Segment, ...]
+    tree: tuple[Twig, ...] = ()
+    """Line by line, where the method drew side by side or forked."""
 
     @property
     def characters(self) -> int:
         """The size of all texts."""
-        return len(self.question) + sum(len(segment.text) for segment in self.segments)
+        texts = [*(segment.text for segment in self.segments), *(twig.text for twig in self.tree)]
+        return len(self.question) + sum(map(len, texts))
 
 
 class _Call(TypedDict):
@@ -96,6 +100,7 @@ def view(record: Record) -> TraceView:
         finish=record.finish,
         truncated=record.truncated,
         segments=tuple(_segments(trace)),
+        tree=tuple(shortened(twig, EXCERPT) for twig in twigs(cast(Sequence[Mapping[str, object]], trace["calls"]))),
     )
 
 

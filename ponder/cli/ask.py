@@ -151,7 +151,7 @@ class _Screen:
 
 def ask_json(solution: Solution, trace: Trace) -> dict[str, object]:
     """Return the object that `ponder ask --json` prints; `docs/json.md` describes it."""
-    from ponder.bench.runner import call_json
+    from ponder.bench.runner import calls_json
 
     return {
         "schema": 1,
@@ -162,7 +162,7 @@ def ask_json(solution: Solution, trace: Trace) -> dict[str, object]:
         "tokens_by_role": dict(trace.tokens_by_role),
         "prompt_tokens": trace.prompt_tokens,
         "exact": trace.exact,
-        "calls": [call_json(call) for call in trace.calls],
+        "calls": calls_json(trace),
     }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import click
 
+from ponder.cli.data_fast_mcts import fast_mcts
 from ponder.cli.options import json_option
 from ponder.cli.output import console, print_json
 from ponder.cli.ranges import MOST, Finite
@@ -36,6 +37,9 @@ Example:
 @click.group()
 def data() -> None:
     """Make what models are trained on and tested with."""
+
+
+data.add_command(fast_mcts)
 
 
 @data.command(epilog=_FAMILIES)

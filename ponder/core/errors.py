@@ -34,6 +34,10 @@ class EngineError(PonderError):
         self.retry_after = retry_after
 
 
+class OutOfMemory(EngineError):
+    """The memory of a model in this process does not hold what was asked of it at once; fewer at once may fit."""
+
+
 class TapeMiss(EngineError):
     """A replay was asked for a call that was never recorded."""
 

@@ -59,6 +59,24 @@ class Call:
         return self.think_tokens + self.answer_tokens + self.latent
 
 
+Fate = Literal["open", "pruned", "ended", "chosen"]
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a call stands in a tree of replies, for those who look at it later: no method reads it.
+
+    `after` is the number of the call in the trace that it goes on from, None where it begins a reply. `fate` is what
+    became of it: `pruned` was dropped for good, `ended` is a reply that came to its end, `chosen` ends the answer, and
+    all others are `open`. `visits` counts how often a search came by, where it counts them.
+    """
+
+    after: int | None = None
+    score: float | None = None
+    fate: Fate = "open"
+    visits: int = 0
+
+
 @dataclass(slots=True)
 class Trace:
     """Everything that happened in a run: calls in the order in which they ended, and what was shown."""
@@ -66,6 +84,8 @@ class Trace:
     calls: list[Call] = field(default_factory=list)
     shown: list[tuple[Channel, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tree: dict[int, Place] = field(default_factory=dict)
+    """By the number of a call in `calls`: of those that are drawn side by side or fork."""
 
     @property
     def tokens(self) -> int:

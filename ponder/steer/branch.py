@@ -9,6 +9,7 @@ from itertools import takewhile
 from ponder.core.engine import Cap, Chunk, SamplingArgs, Think
 from ponder.core.problem import Image, Problem, Prompt
 from ponder.core.run import Call, Role, Run
+from ponder.steer.places import place_of, plant
 from ponder.text.prompts import STEP_BY_STEP
 from ponder.text.think import ThinkSplitter, split
 
@@ -42,6 +43,8 @@ class Branch:
     slot: int = 0
     ended: bool = False
     score: float | None = None
+    at: int | None = None
+    """The number in the trace of the call that wrote it last."""
 
     @property
     def whole(self) -> bool:
@@ -125,11 +128,15 @@ async def _write(
             if cut.at and not told and chunk.finish is None and _falls(cut.at, said, len(chunk.text)):
                 break
     call = live.call
+    at = plant(view, call, branch.at)
     if told and cut.at and call.matched_stop == cut.at and cut.at not in own:
         for piece in _pieces(cut.at, branch.prompt.prefill + call.text, view.engine.think):
             _take(piece, kept, follow)
             call = _with(call, piece)
-    return _grown(branch, call, kept, paused=limit < left), said
+    branch = _grown(replace(branch, at=branch.at if at is None else at), call, kept, paused=limit < left)
+    if branch.ended:
+        place_of(view, at).fate = "ended"
+    return branch, said
 
 
 def _take(chunk: Chunk, kept: list[Chunk], follow: Follow | None) -> None:

@@ -9,6 +9,7 @@ from ponder.core.method import Method, Solution
 from ponder.core.problem import Problem
 from ponder.core.run import Call, Run
 from ponder.core.trace import Purse
+from ponder.steer.places import plant
 
 WARM = 0.7
 """Temperature of several samples of a greedy run: equal ones can neither vote nor be chosen among."""
@@ -22,6 +23,8 @@ class Draw:
     solution: Solution
     stated: str | None
     call: Call
+    at: int | None = None
+    """The number of that call in the trace, if it is one of those."""
 
     @property
     def whole(self) -> bool:
@@ -58,7 +61,8 @@ async def draw(
     solution = await inner.solve(problem, branch)
     stated = run.extract(solution.answer)
     run.note(f"sample {index + 1} of {n}: {'no answer' if stated is None else stated}")
-    return Draw(index, solution, stated, _joined(solution, branch))
+    call = _joined(solution, branch)
+    return Draw(index, solution, stated, call, plant(run, call, fate="ended"))
 
 
 def _wider(logprobs: int, asks: SamplingArgs) -> SamplingArgs:

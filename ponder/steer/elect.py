@@ -9,6 +9,7 @@ from ponder.core.errors import require
 from ponder.core.method import Finish, Solution
 from ponder.core.run import Run
 from ponder.steer.draw import Draw
+from ponder.steer.places import place_of
 
 MOST = 10_000
 """Samples: each is a task of its own, so a slip of the keyboard must not ask for a million."""
@@ -49,6 +50,7 @@ def votes(samples: Sequence[Draw], winner: Sequence[int]) -> dict[str, float | s
 def elected(run: Run, chosen: Draw, evidence: Mapping[str, float | str], cut: Finish | None = None) -> Solution:
     """Show the chosen sample and return it as the solution; `cut` is the limit that ended the vote, if one did."""
     solution = chosen.solution
+    place_of(run, chosen.at).fate = "chosen"
     run.show(solution.thinking, "think")
     run.show(solution.answer)
     return replace(solution, finish=cut or solution.finish, evidence={**solution.evidence, **evidence})

@@ -13,6 +13,7 @@ from ponder.core.judge import Score, Scorer
 from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.steer.draw import Draw
+from ponder.steer.places import place_of
 
 Steps = Literal["value", "min", "prod", "last", "mean"]
 """What a reply's score is: the scorer's own value, or one made of the scores of its steps."""
@@ -64,6 +65,7 @@ async def scored(
     for sample, value in zip(samples, values, strict=True):
         if math.isnan(value):
             raise PonderError(f"the scorer {name} gave NaN for sample {sample.index + 1}; a score must be a number")
+        place_of(run, sample.at).score = value
     return values
 
 

@@ -11,11 +11,12 @@ from ponder.core.engine import Chunk
 from ponder.core.errors import require
 from ponder.core.judge import Scorer
 from ponder.core.method import Finish, Solution
-from ponder.core.problem import Problem
+from ponder.core.problem import Problem, Prompt
 from ponder.core.run import Run
-from ponder.steer.branch import Branch, Cut, Follow, fitting
+from ponder.steer.branch import WHOLE, Branch, Cut, Follow, fitting
 from ponder.steer.draw import Draw
 from ponder.steer.elect import MOST
+from ponder.steer.places import place_of
 from ponder.steer.score import Steps, scored
 from ponder.text.steps import plain as plain
 from ponder.text.votes import classes
@@ -38,7 +39,7 @@ async def rate(
 
     `run` is the view that the scorer makes calls of its own in. Raises `PonderError` if the scorer fails.
     """
-    draws = [Draw(branch.slot, Solution.of(branch.call), None, branch.call) for branch in branches]
+    draws = [Draw(branch.slot, Solution.of(branch.call), None, branch.call, branch.at) for branch in branches]
     values = await scored(scorer, problem, draws, run, steps)
     if values is None:
         return None
@@ -76,13 +77,15 @@ def affordable(run: Run, branches: Sequence[Branch], slots: int, cut: Cut) -> in
     return max(1, min(slots, 1 + (budget - whole) // step))
 
 
-def spare(run: Run, cut: Cut, answered: bool) -> int:
-    """Return how many steps the budget pays for, beside one whole reply where none has come to its end yet."""
+def spare(run: Run, prompt: Prompt, cut: Cut, answered: bool) -> int:
+    """Return how many steps of a reply to `prompt` the budget pays for, beside one whole reply where none has come to
+    its end yet; whole replies need no other beside them.
+    """
     if run.budget is None:
         return MOST
-    whole = max(1, run.sampling.max_tokens)
+    cut, whole = fitting(cut, prompt), max(1, run.sampling.max_tokens)
     step = whole if cut.tokens is None else min(cut.tokens, whole)
-    return max(0, run.budget - (0 if answered else whole)) // step
+    return max(0, run.budget - (0 if answered or cut == WHOLE else whole)) // step
 
 
 def within(run: Run, branches: Sequence[Branch], cut: Cut) -> list[Branch]:
@@ -160,6 +163,7 @@ class Stage:
         """Show the rest of the chosen branch and return it as the solution; `cut` is the limit that ended all."""
         score: dict[str, float | str] = {} if chosen.score is None else {"score": chosen.score}
         solution = Solution.of(chosen.call, {**score, **evidence})
+        place_of(self._run, chosen.at).fate = "chosen"
         self._show(solution.thinking, solution.answer)
         return replace(solution, finish=cut or solution.finish)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import exp, fsum, inf, isfinite, log, sqrt
+from math import exp, fsum, inf, isfinite, isnan, log, sqrt
 
 from ponder.core.engine import Logprob
+from ponder.core.run import Run
 from ponder.steer.branch import Branch
+from ponder.steer.places import place_of
 
 Rule = Callable[[float, int, int, float], float]
 """(mean value, visits, visits of the parent, prior) to how much a child is worth a visit."""
@@ -129,6 +131,20 @@ def most_visited(root: Node) -> Node:
     while node.children:
         node = max(node.children, key=lambda child: (child.visits, child.mean(scale)))
     return node
+
+
+def note_visits(root: Node, run: Run) -> None:
+    """Note in the trace how often each node was visited, and the mean of its values where it has no score itself."""
+    waiting = list(root.children)
+    while waiting:
+        node = waiting.pop()
+        waiting += node.children
+        place = place_of(run, node.branch.at)
+        place.visits = len(node.values)
+        if place.score is None and node.values:
+            # Huge values would run over in their sum, and infinite ones may have no mean.
+            mean = sum(value / len(node.values) for value in node.values)
+            place.score = None if isnan(mean) else mean
 
 
 def likelihood(logprobs: Sequence[Logprob]) -> float:

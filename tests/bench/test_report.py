@@ -21,6 +21,7 @@ from ponder.bench.report import ReportData, build_report
 from ponder.bench.stats import Interval
 from ponder.bench.summary import Arm, Attempt, Row, summarize
 from ponder.bench.traces import Segment, TraceView
+from ponder.bench.trees import Twig
 from ponder.core.errors import DataError
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u2028 ' \" {{ 7 * 7 }} <!--"
@@ -193,7 +194,16 @@ def traces_of(page: Path) -> list[dict[str, Any]]:
 
 def test_what_models_write_stays_text(tmp_path: Path) -> None:
     evil = trace(
-        question=EVIL, reference=EVIL, extracted=EVIL, id=EVIL, method=EVIL, segments=(Segment("think", EVIL, 3),)
+        question=EVIL,
+        reference=EVIL,
+        extracted=EVIL,
+        id=EVIL,
+        method=EVIL,
+        segments=(Segment("think", EVIL, 3),),
+        tree=(
+            Twig(0, False, 0, "think", 3, 0.5, 0, "chosen", EVIL),
+            Twig(1, True, 1, "think", 1, None, 0, "pruned", ""),
+        ),
     )
     given = data(traces=[evil], model=EVIL, notes=[EVIL], settings={EVIL: EVIL}, folder=EVIL)
     rows = [
@@ -207,6 +217,7 @@ def test_what_models_write_stays_text(tmp_path: Path) -> None:
     (found,) = traces_of(page)
     assert found["question"] == found["id"] == EVIL
     assert found["segments"] == [["think", EVIL, 3, ""]]
+    assert found["tree"] == [["chosen", "● 3 tokens · 0.5 · chosen", EVIL], ["pruned", "├─× 1 token · pruned", ""]]
     assert "49" not in parsed.text.partition("Results")[0].replace("149", "")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from ponder.bench.prices import Price
-from ponder.bench.runner import PATIENCE, Outcome, Plan, run_plan
+from ponder.bench.runner import PATIENCE, Outcome, Plan, calls_json, run_plan
 from ponder.bench.store import Record, Store
 from ponder.core.engine import Cap, Sampling, Think
 from ponder.core.errors import DataError, EngineError, Unsupported
 from ponder.core.judge import Item, Reference, Task, Verifier
 from ponder.core.method import Method, Solution
 from ponder.core.problem import Problem, Prompt
-from ponder.core.run import Run
+from ponder.core.run import Call, Run, Trace
+from ponder.core.trace import Place
 from ponder.engines.echo import CAPS, Echo, Fault
 from ponder.methods.vote.sample import Sample
 from ponder.methods.vote.self_consistency import SelfConsistency
@@ -69,6 +71,17 @@ async def test_every_attempt_is_made_judged_and_billed(tmp_path: Path) -> None:
     trace = json.loads(records[0].trace)
     assert trace["solution"]["thinking"] == "let me see"
     assert [call["role"] for call in trace["calls"]] == ["think"]
+
+
+def test_calls_that_stand_in_a_tree_say_where() -> None:
+    calls = [Call("think", "echo", (), 0, "a"), Call("verify", "echo", (), 0), Call("think", "echo", (), 0)]
+    tree = {0: Place(None, math.inf, "open", 2), 2: Place(0, 0.5, "chosen")}
+    first, second, third = calls_json(Trace(calls, tree=tree))
+    keys = ("after", "score", "fate", "visits")
+    assert [first[key] for key in keys] == [None, "inf", "open", 2]
+    assert [third[key] for key in keys] == [0, 0.5, "chosen", 0]
+    assert not set(keys) & set(second)
+    assert json.dumps([first, third], allow_nan=False)
 
 
 async def test_a_second_run_makes_only_what_is_missing(tmp_path: Path) -> None:

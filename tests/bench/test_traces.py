@@ -94,6 +94,20 @@ def test_side_calls_join_their_channels() -> None:
     assert found.segments == (Segment("verify", "hm\ngood", 2, "length"),)
 
 
+def test_a_search_has_a_tree_and_its_texts_count() -> None:
+    places = [{"after": None, "score": 0.5, "fate": "open", "visits": 0}, {"after": 0, "score": None, "fate": "chosen"}]
+    calls = [{**call("think", "two and\nthree", finish="left"), **places[0]}, {**call("think", "", "5"), **places[1]}]
+    found = traces.view(record(calls, "two and\nthree", "5"))
+    assert [(twig.text, twig.fate, twig.tokens) for twig in found.tree] == [
+        ("two and three", "chosen", 3),
+        ("5", "chosen", 1),
+    ]
+    assert found.characters == len("2 + 3?") + 2 * len("two and three5")
+    long = traces.view(record([{**call("think", "", "x" * 500), **places[0]}]))
+    assert [len(twig.text) for twig in long.tree] == [160]
+    assert traces.view(record([call("think", "two", "5")])).tree == ()
+
+
 def many(per_method: int, methods: int = 3) -> Iterator[Record]:
     for m in range(methods):
         for i in range(per_method):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import pytest
@@ -44,6 +45,30 @@ def test_an_unknown_question_names_some_that_are_there(run: Command) -> None:
     assert ran.code == 1
     assert "gsm8k-test-99" in ran.err
     assert "gsm8k-test-0" in ran.err
+
+
+def test_a_tree_has_a_line_for_each_step(ponder: Command) -> None:
+    search = "beam_search:n=4,width=2,delimiter=wait ,step=5"
+    methods = f"sample,best_of_n:n=3,{search},best_of_n:n=2,scorer=verifier_prompt"
+    args = ("--methods", methods, "--limit", "1", "--temperature", "1", "--out", "run", "--model", "echo")
+    assert ponder("bench", "gsm8k", *args, "--no-report").code == 0
+    shown = ponder("show", "run", "gsm8k-test-0", "--tree")
+    assert (shown.code, "\x1b[" in shown.out) == (0, False)
+    parts = dict(
+        zip(*[iter(re.split(r"^(\w+)[( ].*tokens · (?:right|wrong).*$", shown.out, flags=re.M)[1:])] * 2, strict=True)
+    )
+    assert "no tree: the method wrote its reply in one piece" in parts["sample"]
+    for mark in ("×", "●", "pruned", "chosen", "├─"):
+        assert mark in parts["beam_search"]
+    assert "2 more calls beside the tree" in shown.out, "those of the scorer"
+    (found,) = cast(list[dict[str, Any]], ponder("show", "run", "gsm8k-test-0", "--method", "sample", "--json").json)
+    assert "fate" not in found["calls"][0]
+    alone = ponder("show", "run", "gsm8k-test-0", "--tree", "--method", "best_of_n(n=3)").out
+    assert alone.count("◆") == 2
+    assert alone.count("●") == 1
+    head, *steps = alone.rstrip().splitlines()[-4:]
+    assert "best_of_n(n=3)" in head
+    assert all(line[0] in "├●" for line in steps), "a step takes a line"
 
 
 def test_the_report_is_written_again(run: Command) -> None:

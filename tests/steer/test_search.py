@@ -13,12 +13,13 @@ from support.trees import QUESTION, Weighs, run_on
 
 from ponder.core.engine import Chunk, Sampling
 from ponder.core.errors import OptionError, PonderError
-from ponder.core.problem import Prompt, ToolCall
+from ponder.core.problem import Prompt, Tool, ToolCall
 from ponder.core.run import Call, CallFinish, Run
 from ponder.engines.echo import Echo
 from ponder.methods.search.beam_search import BeamSearch
 from ponder.steer.branch import WHOLE, Branch, Cut
-from ponder.steer.search import Stage, affordable, best, check_steps, limited, plain, ranked, rate, within
+from ponder.steer.elect import MOST
+from ponder.steer.search import Stage, affordable, best, check_steps, limited, plain, ranked, rate, spare, within
 
 
 def branch(
@@ -70,6 +71,26 @@ def test_which_limit_cut_a_branch() -> None:
 def test_a_budget_pays_one_reply_first(budget: int | None, spent: int, step: int | None, seats: int) -> None:
     view = run_on(Echo(), budget=budget, sampling=Sampling(max_tokens=100))
     assert affordable(view, [branch(tokens=spent)], 8, Cut("\n", step) if step else WHOLE) == seats
+
+
+@pytest.mark.parametrize(
+    ("budget", "step", "answered", "steps"),
+    [(None, 10, False, MOST), (150, 10, False, 5), (150, 10, True, 15), (99, 10, False, 0), (150, 999, True, 1),
+     (350, None, False, 3), (350, None, True, 3), (99, None, False, 0)],
+)  # fmt: skip
+def test_a_budget_pays_for_steps_beside_one_whole_reply(
+    budget: int | None, step: int | None, answered: bool, steps: int
+) -> None:
+    view = run_on(Echo(), budget=budget, sampling=Sampling(max_tokens=100))
+    cut = Cut("\n", step) if step else WHOLE
+    assert spare(view, Prompt.of(QUESTION), cut, answered) == steps
+
+
+def test_a_step_that_is_the_whole_reply_costs_as_much() -> None:
+    """Nobody goes on with a half-written reply that has tools, so that the most tokens of a step say nothing."""
+    view = run_on(Echo(), budget=350, sampling=Sampling(max_tokens=100))
+    tools = Prompt.of(replace(QUESTION, tools=(Tool("f", "{}"),)))
+    assert (spare(view, tools, Cut("\n", 10), False), spare(view, tools, Cut("\n", 10), True)) == (3, 3)
 
 
 async def test_scores_come_with_their_branches_or_not_in_time() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
+from math import inf
 
 import pytest
 
 from ponder.core.engine import Logprob
 from ponder.core.problem import Prompt
-from ponder.core.run import Call
+from ponder.core.run import Call, Run
+from ponder.core.trace import Place
+from ponder.engines.echo import Echo
 from ponder.steer.branch import Branch
-from ponder.steer.tree import Node, Scale, come_back, likelihood, most_visited, puct, select, uct
+from ponder.steer.tree import Node, Scale, come_back, likelihood, most_visited, note_visits, puct, select, uct
 
 
 def step(text: str, ended: bool = False) -> Branch:
@@ -130,6 +134,20 @@ def test_every_visit_is_counted_once_at_every_node(seed: int) -> None:
         assert node.parent is not None or own == 0
         assert node.drawn <= 3
         assert sum(child.prior() for child in node.children) == pytest.approx(1.0 if node.children else 0.0)
+
+
+def test_visits_and_means_are_noted_for_those_who_look_at_the_tree() -> None:
+    run = Run(Echo())
+    root, values = Node(step("")), (1e308, 1e308, inf, -inf)
+    for place, value in enumerate(values):
+        run.trace.tree[place] = Place()
+        child = Node(replace(step(f"s{place}"), at=place), root, values=[value, value if place else 0.0])
+        root.children.append(child)
+    root.children[3].values.append(inf)
+    run.trace.tree[1].score = 0.5
+    note_visits(root, run)
+    found = [(place.visits, place.score) for _, place in sorted(run.trace.tree.items())]
+    assert found == [(2, 5e307), (2, 0.5), (2, inf), (3, None)]
 
 
 def test_likelihood_is_that_of_a_token_in_the_mean() -> None:

@@ -57,6 +57,19 @@
     return node;
   };
 
+  // A line for each step of a search, as ponder show --tree prints it; one line is no tree.
+  const tree = (lines) => {
+    if (lines.length < 2) return [];
+    const node = make("details", "tree");
+    node.append(make("summary", "", "Tree: " + lines.length.toLocaleString("en") + " steps"));
+    for (const [fate, said, text] of lines) {
+      const line = make("div", fate);
+      line.append(make("span", "", said + "  "), make("i", "", text));
+      node.append(line);
+    }
+    return [node];
+  };
+
   const show = (t) => {
     current = t;
     const head = make("h4", "", t.method + " ");
@@ -74,7 +87,7 @@
       others.append(button);
     }
     pane.replaceChildren(head, make("p", "small", facts.join(" · ")), make("div", "question", t.question),
-      make("p", "small", judged.join(" · ")), others, ...t.segments.map(segment));
+      make("p", "small", judged.join(" · ")), others, ...tree(t.tree), ...t.segments.map(segment));
     pane.scrollTop = 0;
     highlight();
   };

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from ponder.core.engine import Chunk, Sampling, Think
-from ponder.core.errors import EngineError, PonderError
+from ponder.core.errors import EngineError, OutOfMemory, PonderError
 from ponder.core.problem import Prompt
 from ponder.engines.torch.adapter_files import read_adapter
 from ponder.engines.torch.batch import Batch, Row
@@ -298,7 +298,7 @@ class Worker:
             return error
         text = " ".join(str(error).split())[:300]
         if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
-            return EngineError(
+            return OutOfMemory(
                 f"{self._options.name}: memory ran out; lower slots, max_tokens or the number of kept tokens, or take "
                 "a smaller dtype"
             )

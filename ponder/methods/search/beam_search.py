@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ponder.core.engine import Cap, SamplingArgs
 from ponder.core.errors import require
-from ponder.core.gather import gather
 from ponder.core.judge import Scorer
 from ponder.core.method import Finish, Solution, merge_needs
 from ponder.core.problem import Problem
@@ -16,6 +16,8 @@ from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.steer.branch import WHOLE, Branch, Cut, Follow, grow, root
 from ponder.steer.draw import heat
 from ponder.steer.elect import check_samples
+from ponder.steer.places import prune
+from ponder.steer.room import Room
 from ponder.steer.score import Steps
 from ponder.steer.search import Choose, Stage, affordable, best, check_steps, limited, plain, ranked, rate
 
@@ -61,7 +63,7 @@ class BeamSearch:
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Grow, score, prune; show what all beams have in common, and at the end the best."""
-        stage, done = Stage(run), list[Branch]()
+        stage, room, done = Stage(run), Room(run), list[Branch]()
         live = [root(problem, run, self.cot, slot) for slot in range(self.n)]
         depth = narrowed = 0
         limit: Finish | None = None
@@ -71,20 +73,22 @@ class BeamSearch:
             seats = affordable(run, live, len(live), cut)
             narrowed += seats < len(live)
             alone = seats == 1 and not done
-            grown = await self._grow(live[:seats], run, cut, stage.lead(live[0]) if alone else None)
+            grown = await self._grow(live[:seats], run, room, cut, stage.lead(live[0]) if alone else None)
             found = grown if alone else await rate(self.scorer, problem, grown, run.quiet(self.n + depth), self.steps)
             limit = limited(grown) or (None if found else "deadline")
             live = self._prune(found or grown, done, run, stay=limit is not None)
+            prune(run, grown, [*done, *live])
             stage.commit([*done, *live])
             run.note(f"step {depth}: {seats} beams, {len(done)} ended so far")
         evidence = {"n": self.n, "steps": depth, "ended": sum(beam.ended for beam in done), "narrowed": narrowed}
-        return stage.close(best([*done, *live], run, self.choose), evidence, limit)
+        return stage.close(best([*done, *live], run, self.choose), {**evidence, **room.evidence}, limit)
 
-    async def _grow(self, beams: list[Branch], run: Run, cut: Cut, follow: Follow | None) -> list[Branch]:
+    async def _grow(self, beams: list[Branch], run: Run, room: Room, cut: Cut, follow: Follow | None) -> list[Branch]:
         asks = self.scorer.asks() if self.n > 1 else {}
         over: SamplingArgs = {**asks, "temperature": heat(run.sampling.temperature, self.temperature, self.n)}
         views = [run if self.n == 1 else run.quiet(beam.slot) for beam in beams]
-        return await gather(grow(beam, view, cut, over, follow) for beam, view in zip(beams, views, strict=True))
+        pairs = zip(beams, views, strict=True)
+        return await room.gather([partial(grow, beam, view, cut, over, follow) for beam, view in pairs])
 
     def _prune(self, grown: list[Branch], done: list[Branch], run: Run, stay: bool) -> list[Branch]:
         """Return the beams that go on, each in a slot of its own, none of them after a limit; add to `done` the others

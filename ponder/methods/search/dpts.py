@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ponder.core.engine import Cap, SamplingArgs
 from ponder.core.errors import require
-from ponder.core.gather import gather
 from ponder.core.judge import Scorer
 from ponder.core.method import Finish, Solution, merge_needs
 from ponder.core.problem import Problem
@@ -17,9 +17,10 @@ from ponder.steer.branch import WHOLE, Branch, Cut, Follow, grow, root
 from ponder.steer.draw import heat
 from ponder.steer.elect import check_samples
 from ponder.steer.paths import Paths
+from ponder.steer.room import Room
 from ponder.steer.score import Steps
 from ponder.steer.search import Choose, Stage, best, check_steps, limited, plain, rate, spare
-from ponder.steer.tree import Node
+from ponder.steer.tree import Node, note_visits
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,16 @@ class Dpts:
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Grow the tree in rounds, so that what is chosen depends on no clock; then answer."""
-        stage, drawn = Stage(run), 0
+        stage, room, drawn = Stage(run), Room(run), 0
         paths = Paths(Node(root(problem, run, self.cot)), self.early, self.seek, self.enough)
         limit: Finish | None = None
         while not limit and len(paths.done) < self.most and not (drawn and paths.over()):
-            paid = min(self.nodes - drawn, spare(run, self._cut, bool(paths.done)))
+            paid = min(self.nodes - drawn, spare(run, paths.top.branch.prompt, self._cut, bool(paths.done)))
             seats = paths.seats(min(self.parallel, paid // self.width), self.share)
             if not seats:
                 break
             jobs = [node for node, _ in seats for _ in range(self.width)]
-            grown = await gather(self._step(node, run, drawn + place) for place, node in enumerate(jobs))
+            grown = await room.gather([partial(self._step, node, run, drawn + i) for i, node in enumerate(jobs)])
             view = run.quiet(self.nodes + drawn)
             drawn += len(grown)
             rated = await rate(self.scorer, problem, grown, view, self.steps)
@@ -92,11 +93,12 @@ class Dpts:
             for place, (node, follow) in enumerate(seats):
                 paths.take(node, (rated or grown)[place * self.width : (place + 1) * self.width], follow)
             run.note(f"{drawn} steps, {len(paths.done)} replies have ended, {len(paths.followed)} paths are followed")
+        note_visits(paths.top, run)
         if not paths.done:
             last = paths.best_left().branch
             last = last if limit else await self._grow(last, run, WHOLE, stage.lead(last))
             limit, paths.done = limit or limited([last]), [last]
-        evidence: dict[str, float | str] = {"steps": drawn, "ended": len(paths.done)}
+        evidence: dict[str, float | str] = {"steps": drawn, "ended": len(paths.done), **room.evidence}
         return stage.close(best(paths.done, run, self.choose), evidence, limit)
 
     @property

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from ponder.core.engine import Cap, SamplingArgs
 from ponder.core.errors import require
-from ponder.core.gather import gather
 from ponder.core.judge import Scorer
 from ponder.core.method import Finish, Solution, merge_needs
 from ponder.core.problem import Problem
@@ -17,9 +17,10 @@ from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.steer.branch import WHOLE, Branch, Cut, Follow, grow, root
 from ponder.steer.draw import heat
 from ponder.steer.elect import check_samples
+from ponder.steer.room import Room
 from ponder.steer.score import Steps
 from ponder.steer.search import Stage, best, check_steps, limited, plain, rate, spare
-from ponder.steer.tree import Node, come_back, likelihood, most_visited, puct, select, uct
+from ponder.steer.tree import Node, come_back, likelihood, most_visited, note_visits, puct, select, uct
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,13 @@ class Mcts:
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Visit in rounds of `parallel`, so that what a visit sees depends on no clock; then answer."""
-        stage, top, done = Stage(run), Node(root(problem, run, self.cot)), list[Branch]()
+        stage, room, top, done = Stage(run), Room(run), Node(root(problem, run, self.cot)), list[Branch]()
         limit: Finish | None = None
         while not limit and (leaves := self._leaves(top, run, bool(done))):
             count = len(top.values)
             follow = stage.lead(top.branch) if self.simulations == 1 else None
-            visits = await gather(self._visit(leaf, run, count + i, follow) for i, leaf in enumerate(leaves))
+            jobs = [partial(self._visit, leaf, run, count + i, follow) for i, leaf in enumerate(leaves)]
+            visits = await room.gather(jobs)
             ends = [end for _, end in visits]
             rated = await self._rate(problem, ends, run.quiet(self.simulations + count))
             limit = limited(ends) or (None if rated else "deadline")
@@ -85,12 +87,11 @@ class Mcts:
                 done += [found] if end.ended and not leaf.branch.ended else []
                 come_back(leaf, found if step is end else step, mass, found.score or 0.0)
             run.note(f"{len(top.values)} simulations, {len(done)} replies have ended")
-        return await self._answer(top, done, run, stage, limit)
+        return await self._answer(top, done, run, stage, room, limit)
 
     def _leaves(self, top: Node, run: Run, answered: bool) -> list[Node]:
         """Return the nodes to visit next, as many as are asked for and the budget affords, at least one at first."""
-        rollout = self.value == "rollout"
-        paid = spare(run, WHOLE if rollout else self._cut, answered) + (rollout and not answered)
+        paid = spare(run, top.branch.prompt, WHOLE if self.value == "rollout" else self._cut, answered)
         count = min(self.parallel, self.simulations - top.visits, paid if top.values else max(1, paid))
         leaves: list[Node] = []
         while len(leaves) < count and (leaf := select(top, self.width, self._worth)):
@@ -129,8 +130,11 @@ class Mcts:
         known = iter(found or ())
         return None if found is None else [next(known) if end.score is None else end for end in ends]
 
-    async def _answer(self, top: Node, done: list[Branch], run: Run, stage: Stage, limit: Finish | None) -> Solution:
+    async def _answer(
+        self, top: Node, done: list[Branch], run: Run, stage: Stage, room: Room, limit: Finish | None
+    ) -> Solution:
         """Choose among the replies that have ended; where none has, write the most visited one to its end."""
+        note_visits(top, run)
         way = most_visited(top).branch
         if not done:
             ended = way if limit else await self._grow(way, run, WHOLE, stage.lead(way))
@@ -138,4 +142,5 @@ class Mcts:
         below = [branch for branch in done if branch.call.text.startswith(way.call.text)]
         rivals = below if self.choose == "visits" and below else done
         chosen = best(rivals, run, "majority" if self.choose == "majority" else "best")
-        return stage.close(chosen, {"simulations": len(top.values), "ended": len(done)}, limit)
+        evidence = {"simulations": len(top.values), "ended": len(done), **room.evidence}
+        return stage.close(chosen, evidence, limit)

@@ -14,7 +14,8 @@ from ponder.core.method import Finish, Solution, merge_needs
 from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.scorers.mean_logprob import MeanLogprob
-from ponder.steer.branch import WHOLE, Branch, Cut, grow, root, since
+from ponder.steer.branch import WHOLE, Branch, Cut, grow, root, since, steppable
+from ponder.steer.places import prune
 from ponder.steer.score import Steps
 from ponder.steer.search import Stage, check_steps, limited, plain, rate, spare
 
@@ -72,7 +73,7 @@ class Rsd:
         limit: Finish | None = None
         while not reply.ended and not limit:
             last = kept + rewritten + 1 >= self.depth
-            drafts = self._drafts(run, rejected, last)
+            drafts = self._drafts(run, reply, rejected, last)
             cut = Cut(plain(self.delimiter), self.step) if drafts and not last else WHOLE
             if drafts:
                 sure = stage.lead(reply) if self.threshold == -inf else None
@@ -89,6 +90,7 @@ class Rsd:
                     reply = replace(drafted, prompt=mine)
                     stage.commit([reply])
                     continue
+                prune(run, [drafted], [])
             before = reply
             reply = await grow(before, run, cut, self._over, stage.lead(before))
             rewritten, rejected = rewritten + 1, rejected + 1
@@ -100,11 +102,12 @@ class Rsd:
     def _over(self) -> SamplingArgs:
         return self.scorer.asks() if abs(self.threshold) < inf else {}
 
-    def _drafts(self, run: Run, rejected: int, last: bool) -> bool:
+    def _drafts(self, run: Run, reply: Branch, rejected: int, last: bool) -> bool:
         """Say whether a draft is worth while: not where none is kept, nor where the budget must do for the rest."""
         if abs(self.threshold) == inf:
             return self.threshold < 0
-        paid = spare(run, Cut(tokens=self.step), answered=False) > 0
+        # A draft that is a whole reply leaves a second one to be paid for.
+        paid = spare(run, reply.prompt, Cut(tokens=self.step), answered=False) > (not steppable(reply.prompt))
         return rejected < self.patience and not last and paid
 
     async def _good(self, problem: Problem, before: Branch, after: Branch, view: Run) -> bool | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from ponder.core.engine import Cap, SamplingArgs
 from ponder.core.errors import require
-from ponder.core.gather import gather
 from ponder.core.judge import Scorer
 from ponder.core.method import Finish, Solution, merge_needs
 from ponder.core.problem import Problem
@@ -16,6 +16,8 @@ from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.steer.branch import WHOLE, Cut, grow, root
 from ponder.steer.draw import heat
 from ponder.steer.elect import check_samples
+from ponder.steer.places import prune
+from ponder.steer.room import Room
 from ponder.steer.score import Steps
 from ponder.steer.search import Stage, best, limited, ranked, rate, within
 
@@ -52,7 +54,7 @@ class SpeculativeRejection:
 
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Write, score, drop, until all that are left have ended; show what they have in common, and then the best."""
-        stage, alive = Stage(run), [root(problem, run, self.cot, slot) for slot in range(self.n)]
+        stage, room, alive = Stage(run), Room(run), [root(problem, run, self.cot, slot) for slot in range(self.n)]
         asks = self.scorer.asks() if self.n > 1 else {}
         over: SamplingArgs = {**asks, "temperature": heat(run.sampling.temperature, self.temperature, self.n)}
         counts, length = [self.n], 0
@@ -64,18 +66,20 @@ class SpeculativeRejection:
             alive = within(run, alive, cut)
             follow = stage.lead(alive[0]) if len(alive) == 1 else None
             views = [run if self.n == 1 else run.quiet(sample.slot) for sample in alive]
-            alive = await gather(grow(one, view, cut, over, follow) for one, view in zip(alive, views, strict=True))
+            pairs = zip(alive, views, strict=True)
+            alive = await room.gather([partial(grow, one, view, cut, over, follow) for one, view in pairs])
             view = run.quiet(self.n + len(counts))
             found = alive if len(alive) == 1 else await rate(self.scorer, problem, alive, view, self.steps)
             limit = limited(alive) or (None if found else "deadline")
             alive, length = found or alive, point
             if not limit and cut != WHOLE:
-                alive = ranked(alive, run)[:keep]
+                rivals, alive = alive, ranked(alive, run)[:keep]
+                prune(run, rivals, alive)
             counts.append(len(alive))
             stage.commit(alive)
             run.note(f"{len(alive)} samples are left after {length} tokens")
         evidence: dict[str, float | str] = {"n": self.n, "alive": " ".join(map(str, counts))}
-        return stage.close(best(alive, run), evidence, limit)
+        return stage.close(best(alive, run), {**evidence, **room.evidence}, limit)
 
 
 def kept(count: int, alpha: float) -> int:

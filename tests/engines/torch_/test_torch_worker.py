@@ -11,7 +11,7 @@ import pytest
 from tiny_llama import ask
 
 from ponder.core.engine import Chunk, Sampling
-from ponder.core.errors import DataError, EngineError
+from ponder.core.errors import DataError, EngineError, OutOfMemory
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
@@ -69,7 +69,7 @@ async def test_running_out_of_memory_says_what_to_lower(folder: Path, monkeypatc
 
     worker = await opened(folder)
     monkeypatch.setattr(worker_module.Batch, "decode", full)
-    with pytest.raises(EngineError, match="memory ran out; lower slots"):
+    with pytest.raises(OutOfMemory, match="memory ran out; lower slots"):
         await worker.next(worker.open(ask("x"), GREEDY))
     await close(worker)
 
@@ -78,7 +78,7 @@ async def test_memory_that_the_system_refuses_says_so_too(folder: Path, monkeypa
     """The processor's own allocator has an error without a class of its own."""
     worker = await opened(folder)
     monkeypatch.setattr(worker_module.Batch, "decode", lambda self, rows: torch.empty(1 << 55, dtype=torch.uint8))
-    with pytest.raises(EngineError, match="memory ran out; lower slots, max_tokens or the number of kept tokens"):
+    with pytest.raises(OutOfMemory, match="memory ran out; lower slots, max_tokens or the number of kept tokens"):
         await worker.next(worker.open(ask("x"), GREEDY))
     await close(worker)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from method_cases import Jittery
@@ -9,6 +10,7 @@ from support.trees import QUESTION, Weighs, run_on, said, writer
 
 from ponder.core.engine import Cap, Sampling
 from ponder.core.errors import EngineError, OptionError, PonderError
+from ponder.core.problem import Tool
 from ponder.engines.echo import Echo, Fault, noise
 from ponder.methods.search.dpts import Dpts
 from ponder.steer.paths import promise
@@ -122,6 +124,17 @@ async def test_a_budget_is_kept_and_leaves_an_answer(budget: int) -> None:
     solution = await tree(step=3).solve(QUESTION, run)
     assert run.trace.tokens == engine.generated <= budget
     assert (solution.finish, bool(solution.answer)) == ("stop" if budget >= 4 else "budget", budget > 0)
+
+
+async def test_a_budget_pays_for_whole_replies_where_there_are_no_steps() -> None:
+    question = replace(QUESTION, tools=(Tool("f", "{}"),))
+    run = run_on(writer(lambda before, slot: "a " * 39 + "7"), budget=125, sampling=Sampling(max_tokens=40))
+    solution = await tree(step=1, width=3, parallel=4).solve(question, run)
+    assert [call.finish for call in run.trace.calls] == ["stop"] * 3
+    assert (solution.finish, run.trace.tokens) == ("stop", 120)
+    narrow = run_on(writer(lambda before, slot: "a " * 39 + "7"), budget=125, sampling=Sampling(max_tokens=40))
+    assert (await tree(step=1, width=4).solve(question, narrow)).finish == "stop", "four are not paid for: one is"
+    assert narrow.trace.tokens == 40
 
 
 async def test_a_deadline_leaves_the_best_so_far() -> None:

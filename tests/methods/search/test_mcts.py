@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from method_cases import Jittery
@@ -9,6 +10,7 @@ from support.trees import QUESTION, Weighs, count_a, run_on, said, writer
 
 from ponder.core.engine import Cap, Sampling
 from ponder.core.errors import EngineError, OptionError, PonderError
+from ponder.core.problem import Tool
 from ponder.engines.echo import Echo, Fault
 from ponder.methods.search.mcts import Mcts
 from ponder.methods.vote.best_of_n import BestOfN
@@ -150,6 +152,18 @@ async def test_a_budget_is_kept_and_leaves_an_answer(budget: int, value: str) ->
     assert run.trace.tokens == engine.generated <= budget
     assert solution.finish == ("stop" if budget >= 4 else "budget")
     assert bool(solution.answer) == (budget > 0)
+
+
+@pytest.mark.parametrize("value", ["rollout", "step"])
+async def test_a_budget_pays_for_whole_replies_where_there_are_no_steps(value: str) -> None:
+    """Nobody goes on with a reply that has tools: each visit is a whole one, so eight side by side would all be cut."""
+    question = replace(QUESTION, tools=(Tool("f", "{}"),))
+    engine = writer(lambda before, slot: "a " * 39 + "1")
+    run = run_on(engine, budget=125, sampling=Sampling(max_tokens=40))
+    method = Mcts(value=value, parallel=8, width=8, scorer=Weighs(share), delimiter="\n", step=1)  # type: ignore[arg-type]
+    solution = await method.solve(question, run)
+    assert [call.finish for call in run.trace.calls] == ["stop"] * 3
+    assert (solution.finish, solution.answer[-1], run.trace.tokens) == ("stop", "1", 120)
 
 
 async def test_a_deadline_leaves_the_best_answer_so_far() -> None:

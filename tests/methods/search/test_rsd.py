@@ -46,6 +46,9 @@ async def test_steps_are_accepted_golden() -> None:
     assert solution.evidence == {"kept": 3, "rewritten": 2}
     assert run.trace.tokens_by_role == {"draft": 90 + 110, "answer": 100}
     assert (draft.generated, main.generated) == (200, 100)
+    # 1.5, 7 and 1.5 billion parameters of draft, main engine and scorer, two operations each: hardly less than the main
+    # engine's own 190 tokens.
+    assert 2 * (1.5 * draft.generated + 7 * main.generated + 1.5 * draft.generated) == 2600 < 2 * 7 * 190 == 2660
 
 
 @pytest.mark.parametrize("heat", [0.0, 1.0])
@@ -166,6 +169,17 @@ async def test_a_budget_pays_the_main_engine_first(budget: int) -> None:
     solution = await method.solve(QUESTION, run)
     assert run.trace.tokens == main.generated + draft.generated <= budget
     assert solution.finish == ("stop" if budget >= 15 else "budget")
+
+
+@pytest.mark.parametrize(("budget", "drafted"), [(79, 0), (80, 40), (200, 40)])
+async def test_a_draft_that_is_the_whole_reply_leaves_another_one_to_be_paid(budget: int, drafted: int) -> None:
+    """Nobody goes on with a reply that has tools, so that the most tokens of a step say nothing."""
+    question = replace(QUESTION, tools=(Tool("f", "{}"),))
+    main, draft = writes("m " * 39 + "m"), writes("d " * 39 + "d")
+    run = run_on(main, draft, budget=budget, sampling=Sampling(max_tokens=40))
+    solution = await lines(threshold=0.5, scorer=Weighs(lambda text: 0.0), step=1).solve(question, run)
+    assert (solution.finish, solution.answer[-1]) == ("stop", "m")
+    assert (draft.generated, main.generated) == (drafted, 40)
 
 
 async def test_a_deadline_leaves_what_is_written() -> None:

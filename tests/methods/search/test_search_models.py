@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 import ponder
-from ponder.core.engine import Engine, Sampling
+from ponder.core.engine import Chunk, Engine, Sampling
 from ponder.core.method import Method, Solution, check
 from ponder.core.problem import Problem
 from ponder.core.run import Run
@@ -27,6 +27,7 @@ from ponder.scorers.verifier_prompt import VerifierPrompt
 from ponder.text.answers import number
 
 if TYPE_CHECKING:
+    from ponder.engines.torch.batch import Row
     from ponder.engines.torch.engine import TorchEngine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -165,3 +166,29 @@ async def test_all_rewritten_is_a_sample_on_torch(torch_reasoner: TorchEngine) -
     ours, _ = await solve(method, torch_reasoner, 0.8, torch_reasoner)
     theirs, _ = await solve(Sample(), torch_reasoner, 0.8)
     assert (ours.thinking, ours.answer) == (theirs.thinking, theirs.answer)
+
+
+@pytest.mark.torch
+async def test_a_tree_that_memory_does_not_hold_goes_on_with_fewer_branches_on_torch(
+    torch_reasoner: TorchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's own error, as it comes from a batch of three; the engine lives on, and so does the search."""
+    import torch
+
+    from ponder.engines.torch.batch import Batch
+
+    real, refused = Batch.decode, 0
+
+    def tight(self: Batch, rows: list[Row]) -> list[list[Chunk]]:
+        nonlocal refused
+        if len(rows) > 2:
+            refused += 1
+            raise torch.OutOfMemoryError("out of memory")
+        return real(self, rows)
+
+    monkeypatch.setattr(Batch, "decode", tight)
+    solution, run = await solve(BeamSearch(n=4, width=2, delimiter="\n"), torch_reasoner, 0.9)
+    assert (solution.finish, solution.evidence["at_once"]) == ("stop", 2)
+    assert number(solution.answer) is not None
+    assert 1 <= refused <= 2
+    assert any(note.startswith("memory ran out with 4 branches at once") for note in run.trace.notes)

@@ -82,7 +82,7 @@ TINY = Subject(
     32,
     ("trained", "rollouts", "oracle", "random", "mean_logprob"),
     ("trained", "rollouts", "oracle", "random"),
-    ("beam_search, 8 x 2", "mcts, 16 steps"),
+    ("beam_search, 8 x 2", "dvts, 4 x 2", "mcts, 16 steps"),
 )
 QWEN = Subject(
     "qwen",
@@ -245,8 +245,8 @@ def recorded(bench: Bench) -> Iterator[Row]:
             }
 
 
-async def fill(bench: Bench, kept: Kept) -> None:
-    """Run what is not there yet, arm by arm."""
+async def fill(bench: Bench, kept: Kept, only: tuple[str, ...]) -> None:
+    """Run what is not there yet, arm by arm, of searches whose names begin as one of `only`."""
     subject = bench.subject
     if subject is QWEN:
         for row in recorded(bench):
@@ -257,7 +257,7 @@ async def fill(bench: Bench, kept: Kept) -> None:
     jobs += [
         (f"{name}/{label}", make(bench.scorers[label]))
         for name, make in made.items()
-        if name not in subject.skip
+        if name not in subject.skip and name.startswith(only)
         for label in subject.searched
     ]
     for arm, method in jobs:
@@ -318,7 +318,7 @@ async def measure(subject: Subject, options: argparse.Namespace) -> Kept:
     """Fill the file of a subject."""
     kept = Kept.open(options.out / f"{subject.name}.jsonl")
     async with opened(subject, options) as bench:
-        await fill(bench, kept)
+        await fill(bench, kept, tuple(options.only or ("",)))
     return kept
 
 
@@ -352,6 +352,7 @@ def main() -> int:
     parser.add_argument("--trained", type=Path, default=ROOT / "ponder" / "scorers" / "shipped" / "tiny-reasoner")
     parser.add_argument("--rollouts", type=Path, default=ROOT / "runs" / "search" / "rollouts")
     parser.add_argument("--questions", type=int, help="of each task; by default all")
+    parser.add_argument("--only", action="append", metavar="SEARCH", help="only searches whose names begin so")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "search")
     parser.add_argument("--write", action="store_true", help="keep the rows in docs/studies/search and write the page")

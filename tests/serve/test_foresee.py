@@ -189,7 +189,9 @@ async def test_a_budget_may_not_be_above_what_the_reply_may_have() -> None:
         for field in ({"thinking_budget": 41}, {"thinking": {"type": "enabled", "budget_tokens": 41}}):
             refused, taken = [await gateway.ask(max_tokens=most, **field) for most in (40, 41)]
             named = "thinking_budget" if "thinking_budget" in field else "thinking.budget_tokens"
+            dry = await gateway.ask("/v1/route", max_tokens=40, **field)
             assert (refused.status, refused.error["param"], taken.status) == (400, named, 200)
+            assert (dry.status, dry.error["param"]) == (400, named)
             assert f"{named} = 41 is more than a reply may have, which is 40; lower it" in refused.error["message"]
         # A label is no number, whatever the table makes of it, beside options of which none is beyond the limit.
         own = {"method": "budget_forcing", "options": {"cap": 40}}

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from math import inf, isfinite
 from pathlib import Path
@@ -30,13 +31,16 @@ from small_models import between, task_of
 
 from ponder.core.engine import Engine, Sampling
 from ponder.core.judge import Item, Scorer, Task
-from ponder.core.method import Method
+from ponder.core.method import Method, Solution
 from ponder.core.run import Run
 from ponder.engines.open import EngineOptions, open_engine
 from ponder.methods.prompt.no_thinking import NoThinking
 from ponder.methods.route.cascade import Cascade
+from ponder.methods.route.routellm import RouteLLM
+from ponder.methods.route.thinking_route import ThinkingRoute
 from ponder.methods.stop.thinking_mode import ThinkingMode
 from ponder.methods.vote.sample import Sample
+from ponder.routers.random import RandomRouter
 from ponder.scorers.agreement import Agreement
 from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.scorers.random_control import RandomControl
@@ -58,12 +62,13 @@ SCORERS: Mapping[str, Scorer] = {
 SAMPLES = 3
 """Whose agreement is looked at."""
 AT_ONCE = 8
-LIVE = 6
-"""Questions of each task that cascades are run on."""
+LIVE, THRESHOLDS = 6, (-0.02, -0.1)
+"""Questions of each task that cascades and routes are run on, and the cascades' thresholds."""
 METHODS = ROOT / "docs" / "methods"
 METHOD_PAGES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "cascade": (("cascade",), "-o rungs=sample,sample -o on=main,strong -o thresholds=-0.02"),
     "thinking_route": (("route small-short", "route large-short"), "-o router=random"),
+    "routellm": (("route small-long or large-long",), "-o router=random"),
     "confident_or_seek_stronger": ((), "-o weak=sample -o strong=sample -o strong_on=strong -o threshold=-0.02"),
 }
 """Method to the rows that its page shows, and what a live run is told."""
@@ -255,7 +260,26 @@ def gathered(subject: Subject, rows: Sequence[Mapping[str, Any]]) -> Answers:
             [row["agreement"][side]["tokens"] * unit for row in known],
             [_number(row["agreement"][side]["score"]) for row in known],
         )
+    for side, found in probed(subject, [(row["task"], row["id"]) for row in known], price).items():
+        scores[side] |= found
     return Answers([texts[row["task"], row["id"]] for row in known], [row["task"] for row in known], sides, scores)
+
+
+def probed(
+    subject: Subject, keys: Sequence[tuple[str, str]], price: Mapping[str, float]
+) -> dict[str, dict[str, Scored]]:
+    """Return what trained probes say, where `routing_probe.py` recorded that: of answers of an engine of its own."""
+    lines = {(row["task"], row["id"]): row["sides"] for row in read(STUDY / f"{subject.name}-probe.jsonl")}
+    if not lines:
+        return {}
+    found: dict[str, dict[str, Scored]] = {}
+    for side in SIDES[:2]:
+        told, unit = [lines[key][side] for key in keys], price[side.partition("-")[0]]
+        right, cost = [float(one["right"]) for one in told], [one["tokens"] * unit for one in told]
+        found[side] = {
+            name: Scored(right, cost, [_number(one["scores"][name]) for one in told]) for name in told[0]["scores"]
+        }
+    return found
 
 
 def _number(value: float | None) -> float:
@@ -263,7 +287,7 @@ def _number(value: float | None) -> float:
 
 
 async def live(subject: Subject, path: Path, threads: int) -> int:
-    """Run cascades themselves, and return in how many questions one differs from what the recording says of it."""
+    """Run cascades and routes themselves, and return in how many one differs from what the recording says of it."""
     rows = {(row["task"], row["id"]): row for row in read(path)}
     differ = asked = 0
     async with AsyncExitStack() as stack:
@@ -271,20 +295,39 @@ async def live(subject: Subject, path: Path, threads: int) -> int:
         pool = await stack.enter_async_context(VerifierPool())
         for task in map(load_task, subject.tasks):
             for item in task.items(LIVE):
-                row = rows[task.name, item.problem.id]
-                score, tokens = row["scores"]["small-long"]["mean_logprob"]
-                for threshold in (-0.02, -0.1):
-                    first, last = row["sides"]["small-long"], row["sides"]["large-long"]
-                    sure = score is not None and score >= threshold
-                    wanted = (first if sure else last)["right"], first["tokens"] + tokens + (not sure) * last["tokens"]
-                    rungs = Cascade((subject.long, subject.long), ("main", "strong"), thresholds=(threshold,))
+                for method in (*map(partial(_cascade, subject), THRESHOLDS), *_routes(subject)):
                     run = run_of(subject, engines, task)
-                    solution = await rungs.solve(item.problem, run)
+                    solution = await method.solve(item.problem, run)
                     verdict = await pool.judge(task.verifier, solution.answer, item.reference)
+                    wanted = _foretold(rows[task.name, item.problem.id], method, solution)
                     asked += 1
                     differ += ((verdict.correct is True), run.trace.tokens) != wanted
-    print(f"{subject.name}: {asked} live cascades, {differ} differ from the recording")
+    print(f"{subject.name}: {asked} live cascades and routes, {differ} differ from the recording")
     return differ
+
+
+def _cascade(subject: Subject, threshold: float) -> Cascade:
+    return Cascade((subject.long, subject.long), ("main", "strong"), thresholds=(threshold,))
+
+
+def _routes(subject: Subject) -> list[Method]:
+    """Return routes by a router that knows nothing: between the models, and between the modes of one that has them."""
+    between = RouteLLM(RandomRouter(), 0.5, subject.long, strong=subject.long)
+    modes = subject.long == ThinkingMode("on")
+    return [between, ThinkingRoute(RandomRouter(), 0.5)] if modes else [between]
+
+
+def _foretold(row: Mapping[str, Any], method: Method, solution: Solution) -> tuple[bool, int]:
+    """Return whether the answer is right and what it costs, by the recording."""
+    sides, route = row["sides"], solution.evidence["route"]
+    if isinstance(method, Cascade):
+        score, tokens = row["scores"]["small-long"]["mean_logprob"]
+        first, last = sides["small-long"], sides["large-long"]
+        sure = score is not None and score >= method.thresholds[0]
+        return (first if sure else last)["right"], first["tokens"] + tokens + (not sure) * last["tokens"]
+    names = {"weak": "small-long", "strong": "large-long", "off": "small-short", "on": "small-long"}
+    side = sides[names[str(route)]]
+    return side["right"], side["tokens"]
 
 
 def method_results(part: str, method: str) -> str:

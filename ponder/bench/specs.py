@@ -71,7 +71,7 @@ def build_methods(text: str, catalogue: Catalogue, options: Sequence[str] = ()) 
 
 
 def check_limits(methods: Mapping[str, Method], max_tokens: int) -> None:
-    """Raise `OptionError` where a prompt would name more tokens than a reply may have."""
+    """Raise `OptionError` where a method asks for more tokens than a reply may have."""
     for label, method in methods.items():
         if over := beyond(method, max_tokens):
             raise OptionError(

@@ -90,6 +90,8 @@ def router(
     _free(out, plot)
     table = read_table(source, read_choices(choice), prompt, group)
     check_table(table, str(source), together=duplicates == "together")
+    if plot is not None:
+        _drawable(plot, kind, table, tiers)
     if kind == "causal":
         _causal(table, out, as_json)
         return
@@ -109,6 +111,20 @@ def _free(out: Path, plot: Path | None) -> None:
         raise OptionError(f"--out {out} exists and is not an empty folder; name another, or remove it first")
     if plot is not None and plot.suffix not in (".svg", ".png"):
         raise OptionError(f"--plot {plot} must end in .svg or .png")
+
+
+def _drawable(plot: Path, kind: str, table: Table, tiers: int) -> None:
+    """Raise `OptionError` where there would be no curve to draw."""
+    from ponder.train.routers.train import comparable
+
+    if kind == "causal":
+        why = "a causal router is trained by another command, so there are no scores yet"
+    elif not comparable(table, tiers):
+        weak, *_, strong = table.choices
+        why = f"fewer than ten rows compare {weak} with {strong}, or both are equally good"
+    else:
+        return
+    raise OptionError(f"--plot {plot} has nothing to draw: {why}; leave it out")
 
 
 def _train(
@@ -158,16 +174,16 @@ def _print(trained: Trained, kind: str, choices: tuple[str, ...], as_json: bool)
                 **head,
                 "threshold": trained.threshold,
                 "share": trained.share,
-                "sent": trained.sent,
+                "sent": trained.shares[choices[-1]],
+                "shares": dict(trained.shares),
                 "measured": _json(found),
             }
         )
         return
     out = console()
     out.print(f"{trained.folder}: {kind} of {', '.join(choices)}", markup=False)
-    # Choices between take questions, too, before the last one is compared with them.
-    sends = f"sends {'at most ' if len(choices) > 2 else ''}{percent(trained.sent)} to {choices[-1]}"
-    out.print(f"threshold {trained.threshold:.4f} {sends}", markup=False)
+    sends = ", ".join(f"{percent(trained.shares[choice])} to {choice}" for choice in choices[:0:-1])
+    out.print(f"threshold {trained.threshold:.4f} sends {sends}", markup=False)
     if found is None:
         out.print(
             f"no figures: no rows compare {choices[0]} with {choices[-1]}, or both are equally good", markup=False

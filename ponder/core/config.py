@@ -76,16 +76,27 @@ def parts(value: object, where: str = "") -> Iterator[tuple[str, object]]:
 
 
 def beyond(method: object, max_tokens: int) -> str:
-    """Return the first field that would tell the model more tokens than `max_tokens`, with its value, or nothing.
+    """Return the first field that asks for more tokens than `max_tokens`, with its value, or nothing.
 
-    Fields that are told to the model say so: `field(metadata={"within": "max_tokens"})`. Inner methods count, too.
+    Fields that hold a number of tokens say so: `field(metadata={"within": "max_tokens"})`, and with a further
+    `"where": ("template", "token_limit")` those that do only where another field has a value. Of a tuple of words the
+    numbers count. Inner methods count, too.
     """
     for where, part in parts(method):
         for spec in fields(cast(Any, part)):
-            value = getattr(part, spec.name)
-            if spec.metadata.get("within") == "max_tokens" and value is not None and value > max_tokens:
-                return f"{where}.{spec.name} = {value}" if where else f"{spec.name} = {value}"
+            for asked in _asked(spec, part, getattr(part, spec.name)):
+                if asked > max_tokens:
+                    return f"{where}.{spec.name} = {asked}" if where else f"{spec.name} = {asked}"
     return ""
+
+
+def _asked(spec: Field[Any], owner: object, value: object) -> list[int]:
+    """Return the tokens that a field asks for; nothing where it asks for none."""
+    name, wanted = spec.metadata.get("where", ("", None))
+    if spec.metadata.get("within") != "max_tokens" or (name and getattr(owner, name) != wanted):
+        return []
+    held = value if isinstance(value, tuple) else (value,)
+    return [int(item) for item in held if isinstance(item, int) or (isinstance(item, str) and item.isdecimal())]
 
 
 def field_of(value: object, kind: str) -> str:

@@ -85,7 +85,7 @@ def _routed(method: ThinkingRoute, thinking: Thinking, efforts: Efforts) -> Meth
 
     def capped(mode: str, most: int) -> str:
         own = 0 if mode == "off" else int(mode) if mode.isdecimal() else None if mode == "on" else efforts.get(mode)
-        return mode if own is not None and own <= most else str(most)
+        return mode if own is not None and own <= most else str(most) if most else "off"
 
     return replace(method, modes=tuple(capped(mode, thinking.tokens) for mode in method.modes))
 

@@ -14,7 +14,7 @@ from ponder.serve.request import ChatRequest, read_chat
 from ponder.serve.respond import chat_body, new_id
 from ponder.serve.send import Streamed, Whole, within
 from ponder.serve.sse import dumps
-from ponder.serve.work import Question, prepare
+from ponder.serve.work import Question, check_budgets, prepare
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
@@ -47,6 +47,7 @@ async def route(request: web.Request) -> web.Response:
     policies, control = gateway.policies, chat.control
     decision = policies.decide(chat.model, control, chat.problem, chat.top_logprobs is not None, asked.key)
     asked.seen.model, asked.seen.method = chat.model, decision.name
+    check_budgets(gateway, decision, control, chat.sampling)
     thinking = decision.thinking
     said: dict[str, object] = {
         "object": "ponder.route",

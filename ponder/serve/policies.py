@@ -57,14 +57,15 @@ CARRIES: Mapping[str, frozenset[str]] = {
 class Decision:
     """What answers one request, and why.
 
-    `method` is ready to run, `table` its configuration without what the request added. `by` says who chose it:
-    `request`, `model` (its name's suffix) or `default` (what the model is set to). `passthrough` is the reason for
-    which the request goes to the server as it stands, or empty.
+    `method` is ready to run, `chosen` what it was before the thinking that is asked for was set on it. `by` says who
+    chose it: `request`, `model` (its name's suffix) or `default` (what the model is set to). `passthrough` is the
+    reason for which the request goes to the server as it stands, or empty.
     """
 
     model: Model
     name: str
     method: Method
+    chosen: Method
     by: str
     thinking: Thinking | None = None
     thinking_by: str = ""
@@ -127,7 +128,7 @@ class Policies:
             rest = None if told else thinking
         name, tokens = self._catalogue.name_of(type(method)), tokens_of(thinking, efforts)
         saved = None if reason or rest is not None else self._saved(model, method)
-        return Decision(model, name, method, by, thinking, who, tokens, rest, reason, saved)
+        return Decision(model, name, method, chosen, by, thinking, who, tokens, rest, reason, saved)
 
     async def rehearse(self) -> None:
         """Refuse a model whose router or calibration is of no use, before its first request finds out.
@@ -205,6 +206,11 @@ class Policies:
         most = model.defaults.max_tokens or self._settings.limits.max_tokens
         if over := beyond(method, most):
             raise OptionError(f"{where}: {over} is more than a reply may have; lower it, or raise max_tokens = {most}")
+        if (budget := model.defaults.thinking_budget) is not None and budget > most:
+            raise OptionError(
+                f"{where}: thinking_budget = {budget} is more than a reply may have; lower it, or raise "
+                f"max_tokens = {most}"
+            )
         return method
 
 

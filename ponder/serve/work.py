@@ -111,10 +111,7 @@ async def prepare(gateway: Gateway, asked: Asked, question: Question, id: str) -
     decision = gateway.policies.decide(question.model, question.control, question.problems[0], logprobs, asked.key)
     seen, model = asked.seen, decision.model
     seen.model, seen.method, seen.stream = question.model, decision.name, question.stream
-    if question.control.options:
-        most = sampling_of(question.sampling, model.defaults, gateway.settings.limits.max_tokens).max_tokens
-        if over := beyond(decision.method, most):
-            raise ApiError.bad("ponder.options", f"{over} is more than a reply may have, which is {most}; lower it")
+    check_budgets(gateway, decision, question.control, question.sampling)
     engines = await gateway.upstreams.engines(model.engine, model.engines)
     seen.engine = engines["main"].name
     check(decision.method, engines)
@@ -123,6 +120,20 @@ async def prepare(gateway: Gateway, asked: Asked, question: Question, id: str) -
     chosen = own.reasoning_format or model.reasoning_format or key_format or server.reasoning_format
     notes = next(wish for wish in (own.notes, model.notes, server.notes) if wish is not None)
     return Work(gateway, asked, question, decision, engines, chosen, notes, id)
+
+
+def check_budgets(gateway: Gateway, decision: Decision, control: Control, given: SamplingArgs) -> None:
+    """Refuse a number of tokens, of the request's own, above what the reply may have: it could not mean anything.
+
+    Raises `ApiError` that names the field.
+    """
+    most = sampling_of(given, decision.model.defaults, gateway.settings.limits.max_tokens).max_tokens
+    if control.options and (over := beyond(decision.chosen, most)):
+        raise ApiError.bad("ponder.options", f"{over} is more than a reply may have, which is {most}; lower it")
+    budget = control.thinking.tokens if control.thinking is not None else None
+    if budget is not None and budget > most:
+        message = f"{control.source} = {budget} is more than a reply may have, which is {most}; lower it"
+        raise ApiError.bad(control.source, message)
 
 
 async def solve(work: Work, outbox: Outbox | None = None, done: Done | None = None) -> list[Solution]:

@@ -11,8 +11,9 @@ def check_modes(method: object, modes: tuple[str, ...], count: int) -> None:
     """Raise `OptionError` unless there are `count` modes, and each is one."""
     require(len(modes) == count, method, "modes", modes, f"{count} of them, one for each choice")
     for mode in modes:
-        known = mode in ("off", "on", *EFFORTS) or (mode.isascii() and mode.isdecimal())
-        require(known, method, "modes", mode, f"off, on, a number of tokens, or one of {', '.join(EFFORTS)}")
+        number = mode.isascii() and mode.isdecimal() and int(mode) > 0
+        known = number or mode in ("off", "on", *EFFORTS)
+        require(known, method, "modes", mode, f"off, on, a number of tokens above 0, or one of {', '.join(EFFORTS)}")
 
 
 def wish_for(mode: str) -> Wish:

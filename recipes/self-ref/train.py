@@ -1,12 +1,14 @@
 """Self-REF on the shipped models: attempts, marks, an adapter, and how well the marks route.
 
     python recipes/self-ref/train.py [--model tiny-reasoner-small] [--out runs/self-ref] [--threads 1]
+    python recipes/self-ref/train.py --model smol-thinker-short --out runs/self-ref-smollm2 [--strong MODEL]
 
 1. The model answers questions that no test asks, greedily; each reply is judged.
 2. Right replies end with the confident mark, wrong ones with the unconfident one, on which alone a wrong one is learnt.
 3. An adapter is trained on them and exported for llama.cpp.
-4. The adapted model answers the questions of the routing study, and its confidence is measured as a router to the
-   large model, beside its mean log-probability, on the study's own recording.
+4. The adapted model answers questions that it has not seen, and its confidence is measured as a router to the large
+   model, beside its mean log-probability: for the tiny model those of the routing study, on the study's own recording;
+   for SmolLM2 sums, which the model itself and, with `--strong`, a larger one answer here.
 
 Each step leaves a file and is not done again.
 """
@@ -18,9 +20,11 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from math import inf
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +55,11 @@ MARKS = ("So", "Wait")
 """Words that are one token each in the tiny models' vocabulary, and stand for <CN> and <UN>."""
 SEED, EACH, LONGEST = 7, 160, 512
 """Of the training questions: their seed, how many of each family, and the tokens of a reply."""
-ARITHMETIC = ("arithmetic:level=1-4,language=mix",)
+SUMS = "arithmetic:level=3-6,language=mix"
+"""What SmolLM2 is asked: hard enough to be wrong on a third. Seed 0, the task's own, is for the test."""
+SUMS_EACH, SUMS_TESTED = 240, 120
+SIZES = {"smol-thinker-short": 134.5, "qwen2.5-coder-0.5b-instruct": 494.0, "qwen2.5-coder-1.5b-instruct": 1543.7}
+"""Millions of weights: a token costs as many."""
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -59,17 +67,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return list(map(json.loads, path.read_text("utf-8").splitlines())) if path.exists() else []
 
 
-async def answer(
-    model: str, asked: Sequence[tuple[Item, Verifier]], path: Path, threads: int, adapter: Path | None = None
-) -> None:
+async def answer(model: str, asked: Sequence[tuple[Item, Verifier]], path: Path, options: EngineOptions) -> None:
     """Answer what is not answered in `path` yet, greedily, one line a question."""
     done = {line["id"] for line in read_lines(path)}
     todo = [(item, verifier) for item, verifier in asked if item.problem.id not in done]
     if not todo:
         return
-    adapters = (Adapter("self-ref", adapter),) if adapter else ()
     gate = asyncio.Semaphore(8)
-    async with open_engine(model, EngineOptions(threads=threads, adapters=adapters)) as loaded:
+    async with open_engine(model, options) as loaded:
         with path.open("a", encoding="utf-8") as file:
 
             async def one(item: Item, verifier: Verifier) -> None:
@@ -86,8 +91,8 @@ async def replied(item: Item, verifier: Verifier, engine: Any) -> dict[str, Any]
     sampling = Sampling(max_tokens=LONGEST, temperature=0.0)
     run = Run(engine, sampling=sampling, extract=verifier.extract, same=verifier.same)
     scorer = ConfidenceToken(*MARKS)
-    # As the training rows are asked: without a word on how to think.
-    method = ThinkingMode("on") if engine.think else Sample(cot=False)
+    # As the training rows are asked, without a word on how to think; where there are no thoughts, steps are asked for.
+    method = ThinkingMode("on") if engine.think else Sample()
     sample = await draw(method, item.problem, run, 0, n=1, asks=scorer.asks())
     (marked,) = await scorer.score(item.problem, [sample.call], run)
     (mean,) = await MeanLogprob().score(item.problem, [sample.call], run)
@@ -104,11 +109,16 @@ async def replied(item: Item, verifier: Verifier, engine: Any) -> dict[str, Any]
     }
 
 
-def training(families: Sequence[str]) -> list[tuple[Item, Verifier]]:
+def training(families: Sequence[str], each: int) -> list[tuple[Item, Verifier]]:
     """Return questions that no test asks."""
     made = [load_family(spec, SEED) for spec in families]
     without = held_out()
-    return [(puzzle.item, one.verifier) for one in made for puzzle in islice(fresh(one, without), EACH)]
+    return [(puzzle.item, one.verifier) for one in made for puzzle in islice(fresh(one, without), each)]
+
+
+def tested(tasks: Sequence[str], count: int) -> list[tuple[Item, Verifier]]:
+    """Return the questions of the measurement."""
+    return [(item, task.verifier) for task in map(load_task, tasks) for item in task.items(count)]
 
 
 async def examples(asked: Sequence[tuple[Item, Verifier]], path: Path, keep: float) -> list[Any]:
@@ -126,8 +136,8 @@ async def examples(asked: Sequence[tuple[Item, Verifier]], path: Path, keep: flo
     return [conversation(example) async for example in builder.build(rows(), None)]
 
 
-def fine_tune(model: str, rows: Sequence[Any], out: Path, args: argparse.Namespace) -> None:
-    """Train the adapter, and export it beside itself."""
+def fine_tune(model: str, rows: Sequence[Any], out: Path, args: argparse.Namespace) -> Any:
+    """Train the adapter, export it beside itself, and return where the model was found."""
     import torch
 
     from ponder.cli.train_model import find_model
@@ -154,22 +164,75 @@ def fine_tune(model: str, rows: Sequence[Any], out: Path, args: argparse.Namespa
         train(settings, loaded, tokenizer, [Stage("self-ref", tuple(rows))], out, adapter=found.adapter)
     if not (out / "adapter.gguf").exists():
         export_adapter(out, found.folder, out / "adapter.gguf")
+    return found
 
 
-def report(tuned: Path, base: Answers, rows: Sequence[dict[str, Any]], subject: Subject) -> str:
+def study(tuned: Path, rows: Sequence[dict[str, Any]], subject: Subject) -> str:
     """Return how the tuned model answers and routes, on the questions of the study, beside the untuned one."""
-    lines = {line["id"]: line for line in read_lines(tuned)}
-    known = [lines[row["id"]] for row in rows]
-    unit = subject.weights[0] / subject.weights[1]
+    base = gathered(subject, rows)
+    known = matched(tuned, [row["id"] for row in rows])
+    untuned = base.scores["small-long"]["mean_logprob"]
+    return report(known, untuned, base, base.sides["large-long"], subject.weights[0] / subject.weights[1])
+
+
+def sums(out: Path, asked: Sequence[tuple[Item, Verifier]], model: str, strong: str) -> str:
+    """Return how the tuned model answers, and how it routes to the strong one where that has answered, too."""
+    unit = SIZES[model] / SIZES[strong]
+    large = {line["id"]: line for line in read_lines(out / "strong.jsonl")}
+    ids = [item.problem.id for item, _ in asked if not large or item.problem.id in large]
+    plain, known = matched(out / "untuned.jsonl", ids), matched(out / "tuned.jsonl", ids)
+    untuned = costed(plain, unit, "mean_logprob")
+    if large:
+        way = costed([large[one] for one in ids], 1.0)
+        base = Answers(ids, [SUMS] * len(ids), {"small": untuned, "large": way}, {})
+        return f"The strong model is right on {100 * mean(way.right):.1f} %.\n" + report(
+            known, untuned, base, way, unit
+        )
+    found = [("untuned, mean_logprob", costed(plain, 1.0, "mean_logprob"))]
+    found += [(f"tuned, {name}", costed(known, 1.0, name)) for name in ("mean_logprob", "confidence")]
+    marked = sum(line["confidence"] is not None for line in known)
+    rows = [f"{name}: {selective(one)}" for name, one in found]
+    return "\n".join(
+        [f"{len(ids)} questions, {marked} replies with a mark; tokens a question are the second figure", *rows]
+    )
+
+
+def selective(way: Scored) -> str:
+    """Return the accuracy of a way, the AUC of its score, and its APGR as a router to a model that is always right.
+
+    With an interval over resampled questions; what chance sends on recovers one half.
+    """
+    import numpy as np
+
+    from ponder.train.routers.train import measure
+
+    right = np.array(way.right, float)
+    unsure = np.array([1e9 if score == -inf else -score for score in way.score])
+    found = measure(unsure, right, np.ones(len(right)))
+    useful = auc(list(way.score), [int(mark) for mark in way.right])
+    low, high = found.apgr_interval or (0.0, 1.0)
+    routed = f"APGR {found.apgr:.3f} [{low:.3f}, {high:.3f}], CPT(50 %) {100 * (found.cpt50 or 1):.0f} %"
+    return f"{100 * right.mean():.1f} % of {len(right)} right, {mean(way.cost):.1f}, AUC {useful:.3f}, {routed}"
+
+
+def matched(path: Path, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the recorded replies to these questions."""
+    lines = {line["id"]: line for line in read_lines(path)}
+    return [lines[one] for one in ids]
+
+
+def costed(known: Sequence[dict[str, Any]], unit: float, score: str = "") -> Scored:
+    """Return recorded replies as a way to answer, `unit` being the price of a token."""
     right, cost = [float(line["right"]) for line in known], [line["tokens"] * unit for line in known]
-    sides = {**base.sides, "self-ref": Scored(right, cost)}
-    answers = Answers(base.questions, base.tasks, sides, {})
-    untuned, large = base.scores["small-long"]["mean_logprob"], base.sides["large-long"]
-    found = [
-        cascade(answers, "untuned, mean_logprob", untuned, large),
-        cascade(answers, "self-ref, mean_logprob", Scored(right, cost, scores(known, "mean_logprob")), large),
-        cascade(answers, "self-ref, confidence", Scored(right, cost, scores(known, "confidence")), large),
-    ]
+    return Scored(right, cost, scores(known, score) if score else ())
+
+
+def report(known: Sequence[dict[str, Any]], untuned: Scored, base: Answers, large: Scored, unit: float) -> str:
+    """Return the table: three cascades, each with its threshold from the other half."""
+    tuned = {name: costed(known, unit, name) for name in ("mean_logprob", "confidence")}
+    answers = Answers(base.questions, base.tasks, {**base.sides, "self-ref": tuned["confidence"]}, {})
+    found = [cascade(answers, "untuned, mean_logprob", untuned, large)]
+    found += [cascade(answers, f"self-ref, {name}", one, large) for name, one in tuned.items()]
     marked = sum(line["confidence"] is not None for line in known)
     head = f"{len(known):,} questions, {marked:,} replies with a mark.\n\n"
     head += "| small model, score | its accuracy | AUC | sent on | accuracy | cost | above the best mixture, 95 % |\n"
@@ -209,25 +272,32 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--keep", type=float, default=1.0, help="share of wrong replies that is used")
+    parser.add_argument("--strong", choices=[*SIZES][1:], help="a larger model for SmolLM2's sums; slow")
+    parser.add_argument("--strong-questions", type=int, default=SUMS_TESTED, help="how many of them it is asked")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    tiny = args.model.startswith("tiny")
-    asked = training(FAMILIES if tiny else ARITHMETIC)
-    attempts = args.out / "attempts.jsonl"
-    asyncio.run(answer(args.model, asked, attempts, args.threads))
+    tiny, subject = args.model.startswith("tiny"), SUBJECTS[0]
+    asked = training(FAMILIES, EACH) if tiny else training([SUMS], SUMS_EACH)
+    attempts, adapter = args.out / "attempts.jsonl", args.out / "adapter"
+    plain = EngineOptions(threads=args.threads)
+    asyncio.run(answer(args.model, asked, attempts, plain))
     rows = asyncio.run(examples(asked, attempts, args.keep))
     print(f"{len(rows):,} examples, {sum(bool(row.given) for row in rows):,} of them unconfident")
-    adapter = args.out / "adapter"
-    fine_tune(args.model, rows, adapter, args)
-    if not tiny:
-        print(f"{adapter}: use it beside its base with --adapter self-ref={adapter} and the marks {MARKS}")
+    found = fine_tune(args.model, rows, adapter, args)
+    tests = tested(subject.tasks, subject.questions) if tiny else tested([SUMS], SUMS_TESTED)
+    options = replace(plain, adapters=(Adapter("self-ref", adapter / "adapter.gguf"),))
+    if tiny:
+        asyncio.run(answer(args.model, tests, args.out / "tuned.jsonl", options))
+        recorded = sorted(read(STUDY / f"{subject.name}.jsonl"), key=lambda row: (row["task"], row["id"]))
+        print(study(args.out / "tuned.jsonl", recorded, subject))
         return
-    subject = SUBJECTS[0]
-    tests = [(item, task.verifier) for task in map(load_task, subject.tasks) for item in task.items(subject.questions)]
-    tuned = args.out / "tuned.jsonl"
-    asyncio.run(answer(args.model, tests, tuned, args.threads, adapter / "adapter.gguf"))
-    recorded = sorted(read(STUDY / f"{subject.name}.jsonl"), key=lambda row: (row["task"], row["id"]))
-    print(report(tuned, gathered(subject, recorded), recorded, subject))
+    # The adapter went on from that of the model: beside its base it is all that is needed.
+    marks = {"chat_template": found.template, "think_open": "<think>", "think_close": "</think>"}
+    asyncio.run(answer(found.name, tests, args.out / "tuned.jsonl", replace(options, **marks)))
+    asyncio.run(answer(args.model, tests, args.out / "untuned.jsonl", plain))
+    if args.strong:
+        asyncio.run(answer(args.strong, tests[: args.strong_questions], args.out / "strong.jsonl", plain))
+    print(sums(args.out, tests, args.model, args.strong or [*SIZES][-1]))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from ponder.methods.prompt.chain_of_draft import ChainOfDraft
 from ponder.methods.prompt.think_for import ThinkFor
 from ponder.methods.route.cascade import Cascade
 from ponder.methods.route.routellm import RouteLLM
+from ponder.methods.route.thinking_route import ThinkingRoute
 from ponder.methods.vote.best_of_n import BestOfN
 from ponder.methods.vote.sample import Sample
 from ponder.methods.vote.self_consistency import SelfConsistency
@@ -120,7 +121,7 @@ def test_options_reach_into_scorers_and_routers_as_into_methods() -> None:
 
 def test_prompts_may_not_name_more_tokens_than_a_reply_may_have() -> None:
     known = catalogue()
-    methods = build_methods("think_for:tokens=512,token_budget:fallback=512,token_budget,budget_forcing:cap=999", known)
+    methods = build_methods("think_for:tokens=512,token_budget:fallback=512,token_budget,budget_forcing:cap=512", known)
     check_limits(methods, 512)
     with pytest.raises(OptionError, match=r"think_for: tokens = 512 is more .*raise --max-tokens 511"):
         check_limits(methods, 511)
@@ -130,3 +131,37 @@ def test_prompts_may_not_name_more_tokens_than_a_reply_may_have() -> None:
     rung = {"cascade": Cascade(rungs=(Sample(), ThinkFor(tokens=600)))}
     with pytest.raises(OptionError, match=r"cascade: rungs\[1\].tokens = 600 is more than a reply may have"):
         check_limits(rung, 512)
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ("thinking_mode:mode=budget,tokens=513", "tokens = 513"),
+        ("thinking_mode:mode=effort,tokens=513", "tokens = 513"),
+        ("auto:tokens=513", "tokens = 513"),
+        ("budget_forcing:cap=513", "cap = 513"),
+        ("style:template=token_limit,limit=513", "limit = 513"),
+        ("self_consistency:inner.method=budget_forcing,inner.cap=513", "inner.cap = 513"),
+    ],
+)
+def test_no_budget_may_be_above_what_a_reply_may_have(spec: str, named: str) -> None:
+    methods = build_methods(spec, catalogue())
+    check_limits(methods, 513)
+    with pytest.raises(
+        OptionError, match=f"{named} is more than a reply may have; lower it, or raise --max-tokens 512"
+    ):
+        check_limits(methods, 512)
+
+
+def test_of_the_modes_of_a_route_the_numbers_count() -> None:
+    route = {"route": ThinkingRoute(modes=("64", "600"))}
+    check_limits(route, 600)
+    with pytest.raises(OptionError, match=r"route: modes = 600 is more than a reply may have"):
+        check_limits(route, 599)
+    check_limits({"route": ThinkingRoute(modes=("off", "xhigh"))}, 512)
+
+
+def test_limits_of_letters_and_labels_are_no_tokens() -> None:
+    check_limits(
+        build_methods("style:template=char_limit,limit=900,thinking_mode:mode=effort,effort=high", catalogue()), 512
+    )

@@ -178,6 +178,19 @@ def test_bad_options_are_told_and_nothing_is_written(
     assert [file.name for file in tmp_path.iterdir()] == ["log.csv"]
 
 
+def test_a_plot_of_nothing_is_refused_before_the_work(log: Path, tmp_path: Path) -> None:
+    plot = ("--plot", tmp_path / "curve.svg")
+    with pytest.raises(PonderError, match=r"curve\.svg has nothing to draw: a causal router is trained by another"):
+        run(log, *CHOICES, "--kind", "causal", "--out", tmp_path / "grades.jsonl", *plot)
+    even = [{"prompt": f"question {i}", "small": i % 2, "large": (i + 1) % 2} for i in range(20)]
+    table = write(tmp_path / "even.csv", even)  # type: ignore[arg-type]
+    with pytest.raises(PonderError, match="nothing to draw: fewer than ten rows compare weak with strong, or both are"):
+        run(table, *CHOICES, "--kind", "encoder", "--out", tmp_path / "r", *plot)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["even.csv", "log.csv"]
+    text = run(table, *CHOICES, "--kind", "encoder", "--out", tmp_path / "r")
+    assert "no figures: no rows compare weak with strong, or both are equally good" in text
+
+
 def change(log: Path, row: int, column: str, cell: str) -> None:
     rows: list[dict[str, object]] = [dict(each) for each in read_rows(log)]
     rows[row][column] = cell
@@ -220,9 +233,19 @@ def test_what_is_there_is_left_alone(log: Path, tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "r").iterdir()] == ["mine.txt"]
 
 
-def test_of_more_than_two_choices_the_share_is_a_bound(log: Path, tmp_path: Path) -> None:
-    rows: list[dict[str, object]] = [{**row, "middle": row["large"]} for row in read_rows(log)]
+async def test_of_more_than_two_choices_the_threshold_sends_the_share_that_is_printed(
+    log: Path, tmp_path: Path
+) -> None:
+    """A middle choice that is as good as the strong one on half of the questions keeps those that it takes."""
+    rows: list[dict[str, object]] = [
+        {**row, "middle": row["large"] if i % 2 else row["small"]} for i, row in enumerate(read_rows(log))
+    ]
     file = write(tmp_path / "three.csv", rows)
-    three = ("--choice", "weak=small", "--choice", "mid=middle", "--choice", "strong=large")
-    text = run(file, *three, "--kind", "ranking", "--folds", 2, "--out", tmp_path / "r")
-    assert "sends at most 50.0 % to strong" in text
+    three = ("--choice", "weak=small", "--choice", "mid=middle", "--choice", "strong=large", "--share", 0.4)
+    rest = ("--kind", "ranking", "--folds", 2)
+    found = measured(run(file, *three, *rest, "--out", tmp_path / "r", "--json"))
+    assert list(found["shares"]) == ["weak", "mid", "strong"]
+    assert sum(found["shares"].values()) == pytest.approx(1)
+    assert found["shares"]["strong"] == found["sent"] == pytest.approx(0.4, abs=0.02)
+    text = run(file, *three, *rest, "--out", tmp_path / "s")
+    assert f"sends {100 * found['sent']:.1f} % to strong, {100 * found['shares']['mid']:.1f} % to mid" in text

@@ -123,6 +123,7 @@ def test_a_budget_caps_the_modes_of_a_route_and_what_else_is_said_replaces_it() 
     capped, told = bounded(route, Thinking.budget(512), EFFORTS)
     assert told
     assert capped == replace(route, modes=("off", "64", "512", "512"))
+    assert bounded(route, Thinking.budget(0), EFFORTS)[0] == replace(route, modes=("off",) * 4)
     for wish in (Thinking.off(), Thinking.on(), Thinking.effort("low")):
         method, told = bounded(route, wish, EFFORTS)
         assert told

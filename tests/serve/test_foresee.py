@@ -184,6 +184,27 @@ async def test_a_prompt_may_not_tell_more_tokens_than_the_reply_may_have() -> No
         Policies(read({"engine": {"main": {"model": "echo"}}, "model": {"m": table}}), catalogue())  # type: ignore[dict-item]
 
 
+async def test_a_budget_may_not_be_above_what_the_reply_may_have() -> None:
+    async with running(engines={"main": Echo()}) as gateway:
+        for field in ({"thinking_budget": 41}, {"thinking": {"type": "enabled", "budget_tokens": 41}}):
+            refused, taken = [await gateway.ask(max_tokens=most, **field) for most in (40, 41)]
+            named = "thinking_budget" if "thinking_budget" in field else "thinking.budget_tokens"
+            dry = await gateway.ask("/v1/route", max_tokens=40, **field)
+            assert (refused.status, refused.error["param"], taken.status) == (400, named, 200)
+            assert (dry.status, dry.error["param"]) == (400, named)
+            assert f"{named} = 41 is more than a reply may have, which is 40; lower it" in refused.error["message"]
+        # A label is no number, whatever the table makes of it, beside options of which none is beyond the limit.
+        own = {"method": "budget_forcing", "options": {"cap": 40}}
+        label = await gateway.ask(max_tokens=40, reasoning_effort="high", ponder=own)
+        zero = await gateway.ask(ponder={"method": "thinking_mode", "options": {"mode": "budget", "tokens": 0}})
+    assert label.status == 200
+    assert (zero.status, zero.error["param"]) == (400, "ponder.options")
+    assert "tokens = 0 is out of range; it must be at least 1" in zero.error["message"]
+    table = {"method": "sample", "defaults": {"max_tokens": 300, "thinking_budget": 301}}
+    with pytest.raises(OptionError, match=r"\[model.m\]: thinking_budget = 301 is more .* raise max_tokens = 300"):
+        Policies(read({"engine": {"main": {"model": "echo"}}, "model": {"m": table}}), catalogue())  # type: ignore[dict-item]
+
+
 async def test_a_router_file_that_was_never_there_is_an_error_that_names_it() -> None:
     engine = Echo()
     async with running(smart("nowhere"), {"main": engine}) as gateway:

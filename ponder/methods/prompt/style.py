@@ -21,7 +21,7 @@ class Style:
 
     template: str = "be_concise"
     """The template's name."""
-    limit: int | None = None
+    limit: int | None = field(default=None, metadata={"within": "max_tokens", "where": ("template", "token_limit")})
     """The number of words, letters, tokens, steps or characters; the templates that take one end in `_limit`."""
     frame: bool = False
     """Put the question into the study's own frame, which asks for a last line `Answer: ...`, not a line behind it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from ponder.core.engine import Cap
@@ -32,13 +32,14 @@ class Auto:
 
     mode: Literal["auto", "off", "on", "budget", "effort"] = "auto"
     """What the request asks for: `auto` is nothing."""
-    tokens: int | None = None
+    tokens: int | None = field(default=None, metadata={"within": "max_tokens"})
     """The most tokens of the thought, in any mode; by default those of the effort, where there is one."""
     effort: Effort = "high"
     """How hard to think in the modes `auto` and `effort`."""
 
     def __post_init__(self) -> None:
-        require(self.tokens is None or self.tokens >= 0, self, "tokens", self.tokens, "at least 0")
+        fits = self.tokens is None or self.tokens >= 1
+        require(fits, self, "tokens", self.tokens, "at least 1; mode=off asks for no thinking")
 
     def needs(self) -> Mapping[str, frozenset[Cap]]:
         """Nothing: what the engine cannot do is left out, and the evidence says so."""

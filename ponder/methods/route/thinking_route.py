@@ -28,7 +28,7 @@ class ThinkingRoute:
     """The least chance of doing better with which a dearer mode is taken, 0 to 1; 0 takes the dearest."""
     choices: tuple[str, ...] = ("weak", "strong")
     """What the router calls the modes, the cheapest first."""
-    modes: tuple[str, ...] = ("off", "on")
+    modes: tuple[str, ...] = field(default=("off", "on"), metadata={"within": "max_tokens"})
     """What each choice means: `off`, `on`, a number of tokens, or an effort label."""
     fallback: Side = "strong"
     """Which mode is taken where the router fails: the dearest or the cheapest."""

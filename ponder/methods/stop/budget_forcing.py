@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ponder.core.engine import Cap
 from ponder.core.errors import require
@@ -18,8 +18,8 @@ from ponder.text.prompts import FINAL_ANSWER
 class BudgetForcing:
     """One reply whose thought has a greatest length, and a least one in words instead of tokens."""
 
-    cap: int | None = None
-    """The most tokens of the thought; by default what the reply's own limit leaves for it."""
+    cap: int | None = field(default=None, metadata={"within": "max_tokens"})
+    """The most tokens of the thought; by default what the reply's own limit leaves for it; 0 is no thought at all."""
     waits: int = 1
     """How often the end of the thought is taken back."""
     word: str = "Wait"

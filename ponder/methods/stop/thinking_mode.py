@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ponder.core.engine import Cap
@@ -22,7 +22,7 @@ class ThinkingMode:
 
     mode: Literal["off", "on", "budget", "effort"] = "on"
     """No thinking, as much as the model likes, a bounded thought, or a label that the server understands."""
-    tokens: int | None = None
+    tokens: int | None = field(default=None, metadata={"within": "max_tokens"})
     """The most tokens of a bounded thought, in the modes `budget` and `effort`; by default those of the label."""
     effort: Effort = "medium"
     """The label."""
@@ -30,7 +30,8 @@ class ThinkingMode:
     """Let a thought that is cut end with the sentence that Qwen's models are trained on."""
 
     def __post_init__(self) -> None:
-        require(self.tokens is None or self.tokens >= 0, self, "tokens", self.tokens, "at least 0")
+        fits = self.tokens is None or self.tokens >= 1
+        require(fits, self, "tokens", self.tokens, "at least 1; mode=off asks for no thinking")
 
     def needs(self) -> Mapping[str, frozenset[Cap]]:
         """Nothing for certain: a server's switch or a half-written reply will do, and some models do not think."""

@@ -14,8 +14,9 @@ from ponder.routers.encoder import Head
 from ponder.routers.factorisation import Factors
 from ponder.routers.ranking import Known
 from ponder.routers.state import State, save_state
-from ponder.train.routers.curve import Curve, curve, intervals, threshold_for
+from ponder.train.routers.curve import Curve, curve, intervals
 from ponder.train.routers.fit import Kind, Settings, fit
+from ponder.train.routers.share import shares, threshold_of_share
 from ponder.train.routers.table import Indices, Numbers, Table
 from ponder.train.routers.tiers import abilities, tiers, tiers_of
 from ponder.train.routers.vectors import Seen
@@ -49,8 +50,9 @@ class Trained:
     folder: Path
     threshold: float
     share: float
-    sent: float
-    """The share that the threshold sends: it may be another, for questions of equal score are never parted."""
+    shares: Mapping[str, float]
+    """The share of each choice at the threshold. The last one's may be another than `share`, for questions of equal
+    score are never parted."""
     measured: Measured | None
     """None where no row tells how the first and the last choice compare."""
 
@@ -92,14 +94,32 @@ def cross_scores(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Numbers:
     """Return a score for every row, each from a router that was fitted on the other folds."""
-    found = np.zeros(len(table))
+    return last_against_first(cross_ratings(kind, table, seen, parts, settings, column, progress))
+
+
+def cross_ratings(
+    kind: Kind,
+    table: Table,
+    seen: Seen | None,
+    parts: Sequence[Indices],
+    settings: Settings,
+    column: str = "category",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Numbers:
+    """Return the ratings (rows, choices) of every row, each from a router that was fitted on the other folds."""
+    found = np.zeros((len(table), len(table.choices)))
     for number, tested in enumerate(parts, 1):
         learnt = np.setdiff1d(np.arange(len(table)), tested)
         facts, arrays, inputs = _fitted(kind, table, seen, learnt, settings, column)
         rated = predict(kind, table.choices, facts, arrays, inputs, tested)
-        found[tested] = [score(ratings, table.choices) for ratings in rated]
+        found[tested] = [[ratings[choice] for choice in table.choices] for ratings in rated]
         progress(number, len(parts))
     return found
+
+
+def last_against_first(ratings: Numbers) -> Numbers:
+    """Return each row's chance that the last choice does better than the first, ties counted half."""
+    return np.asarray((1 + (ratings[:, -1] - ratings[:, 0])) / 2)
 
 
 def _fitted(
@@ -159,6 +179,11 @@ def compared(table: Table, count: int) -> tuple[Indices, Numbers, Numbers]:
     return rows, 1 - won, won
 
 
+def comparable(table: Table, count: int) -> bool:
+    """Say whether enough rows tell how the first and the last choice compare: else there is no figure and no curve."""
+    return _worth(*compared(table, count)[1:])
+
+
 def train_router(
     kind: Kind,
     table: Table,
@@ -172,16 +197,16 @@ def train_router(
 ) -> Trained:
     """Fit on everything, write the files, and say what routers of this kind are worth across the folds.
 
-    The threshold sends about `share` of the table's questions to the strong choice by their scores across folds.
+    The threshold sends about `share` of the table's questions to the last choice by their ratings across folds.
     Raises `DataError` for what cannot be learnt from; then nothing is written.
     """
-    scores = cross_scores(kind, table, seen, parts, settings, column, progress)
-    threshold = threshold_for(scores, share)
+    ratings = cross_ratings(kind, table, seen, parts, settings, column, progress)
+    scores, threshold = last_against_first(ratings), threshold_of_share(ratings, share)
     rows, weak, strong = compared(table, settings.tiers)
     measured = measure(ranks(scores, parts)[rows], weak, strong, settings.seed) if _worth(weak, strong) else None
     calibrated = {"value": threshold, "share": share, "questions": len(table)}
     store(kind, table, seen, out, settings, column, {"threshold": calibrated, **_facts(measured)})
-    return Trained(out, threshold, share, float((scores >= threshold).mean()), measured)
+    return Trained(out, threshold, share, dict(zip(table.choices, shares(ratings, threshold), strict=True)), measured)
 
 
 def store(

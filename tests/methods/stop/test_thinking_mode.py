@@ -46,7 +46,6 @@ async def solve(method: ThinkingMode, echo: Echo, problem: Problem = QUESTION) -
         (ThinkingMode("off"), 0, {"exit": "off"}),
         (ThinkingMode("on"), 80, {"exit": "natural"}),
         (ThinkingMode("budget", 5), 5, {"exit": "budget", "budget": 5}),
-        (ThinkingMode("budget", 0), 0, {"exit": "off", "budget": 0}),
         (ThinkingMode("effort", effort="low"), 3, {"exit": "natural", "budget": 1024}),
         (ThinkingMode("effort", effort="none"), 0, {"exit": "off", "budget": 0}),
     ],
@@ -110,5 +109,6 @@ def test_a_number_beats_the_label(effort: str) -> None:
 
 
 def test_values_out_of_range_are_refused() -> None:
-    with pytest.raises(OptionError, match="ThinkingMode: tokens = -1"):
-        ThinkingMode("budget", -1)
+    for tokens in (-1, 0):
+        with pytest.raises(OptionError, match=f"ThinkingMode: tokens = {tokens} .* at least 1; mode=off asks for no"):
+            ThinkingMode("budget", tokens)

@@ -299,6 +299,8 @@ def _figures(measured: Measured, cost: Cost, who: str) -> None:
 
 _NAMES = {
     "head": "{who}",
+    "within": "{who}, among steps of one question each",
+    "mean_logprob_within": "mean log-probability, among steps of one question each",
     "decided": "{who}, on steps that are right or wrong",
     "mean_logprob": "mean log-probability of the step, without training",
     "place": "the earlier, the better",

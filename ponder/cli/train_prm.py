@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ponder.cli.train_prm_input import Found
     from ponder.core.judge import Scorer
     from ponder.train.prm.draw import Drawing
-    from ponder.train.prm.head import Measured
+    from ponder.train.prm.head import Cost, Measured
     from ponder.train.prm.questions import Question
 
 P = ParamSpec("P")
@@ -151,7 +151,11 @@ def prm(
     if as_json:
         print_json({"schema": 1, **head})
     else:
-        _print(head, measured, found.judged[0] if found.judged else None)
+        _print(head)
+        if measured is not None:
+            _figures(measured, found.cost, "the head")
+        if found.judged is not None:
+            _figures(*found.judged, "the judge")
 
 
 def _free(out: Path, plot: Path | None, form: str) -> None:
@@ -193,7 +197,8 @@ def _engine(given: Kwargs) -> EngineKwargs:
 
 def _facts(found: Found, out: Path, form: str, outcome: bool) -> Result:
     """Return what is told of the replies, whatever is made of them."""
-    judged = [reply.correct for reply in found.replies if reply.correct is not None]
+    drawn = [reply.correct for reply in found.replies if reply.sample >= 0]
+    judged = [correct for correct in drawn if correct is not None]
     return {
         "out": str(out),
         "form": form,
@@ -202,7 +207,7 @@ def _facts(found: Found, out: Path, form: str, outcome: bool) -> Result:
         "tasks": found.tasks,
         "replies": len(found.replies),
         "right": sum(judged) / len(judged) if judged else None,
-        "cut": len(found.replies) - len(judged),
+        "cut": len(drawn) - len(judged),
         "tokens": sum(reply.tokens for reply in found.replies),
         "label_tokens": sum(reply.spent for reply in found.replies),
     }
@@ -239,12 +244,8 @@ def _head(found: Found, drawing: Drawing, outcome: bool, out: Path, given: Kwarg
 
     settings = Settings(epochs=given["epochs"], batch=32, seed=given["seed"])
     arrays, measured = train(found.seen, found.held, settings)
-    facts = {
-        "model": found.model,
-        "labels": drawing.labels,
-        "tasks": found.tasks,
-        "learnt": len(found.seen) - measured.steps,
-    }
+    learnt = sum(one.reply.key not in found.held for one in found.seen)
+    facts = {"model": found.model, "labels": drawing.labels, "tasks": found.tasks, "learnt": learnt}
     areas = {name: area.auc for name, area in measured.areas.items()}
     save_head(out, arrays, given["layer"], drawing.delimiter, outcome, {**facts, "measured": areas})
     return measured
@@ -263,7 +264,7 @@ def _told(found: Measured) -> Result:
     }
 
 
-def _print(found: Result, measured: Measured | None, judged: Measured | None) -> None:
+def _print(found: Result) -> None:
     say = console().print
     head = (
         f"{found['out']}: {found['form']} of {found['scores']}, from {found['replies']:,} replies of {found['model']}"
@@ -273,19 +274,15 @@ def _print(found: Result, measured: Measured | None, judged: Measured | None) ->
     rated = "none of them could be judged" if right is None else f"{percent(float(str(right)))} are right"
     spent = f"{found['tokens']:,} tokens, {found['label_tokens']:,} more for labels"
     say(f"{rated}; {found['cut']:,} were cut; {spent}", markup=False)
-    if measured is None:
+    if "votes" in found:
         say(f"{found['rows']:,} votes: {found['votes']}", markup=False)
         say(
             f"ponder train sft --model MODEL --data {found['out']} --out FOLDER makes the model that votes",
             markup=False,
         )
-    else:
-        _figures(measured, "the head")
-    if judged is not None:
-        _figures(judged, "the judge")
 
 
-def _figures(measured: Measured, who: str) -> None:
+def _figures(measured: Measured, cost: Cost, who: str) -> None:
     """Print how well one scorer tells steps apart, beside what needs no training."""
     say = console().print
     held = f"{measured.questions:,} questions held out, {measured.steps:,} steps"
@@ -296,10 +293,14 @@ def _figures(measured: Measured, who: str) -> None:
         whose = f"of right replies, by the {name} of their steps"
         say(f"  AUC {area.auc:.3f} [{area.low:.3f}, {area.high:.3f}] {whose}", markup=False)
     say(f"calibration error {measured.calibration.ece:.3f}, Brier {measured.calibration.brier:.3f}", markup=False)
+    told = cost.told()
+    say(f"a step took {told['positions']:.1f} positions and {1000 * told['seconds']:.1f} ms", markup=False)
 
 
 _NAMES = {
     "head": "{who}",
+    "within": "{who}, among steps of one question each",
+    "mean_logprob_within": "mean log-probability, among steps of one question each",
     "decided": "{who}, on steps that are right or wrong",
     "mean_logprob": "mean log-probability of the step, without training",
     "place": "the earlier, the better",

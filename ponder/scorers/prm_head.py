@@ -49,7 +49,7 @@ class PrmHead:
     """
 
     path: str
-    """The folder that `ponder train prm` wrote, or `tiny-reasoner`: the head that is shipped."""
+    """The folder that `ponder train prm` wrote, or a head that is shipped: `tiny-reasoner`, `tiny-reasoner-outcome`."""
     engine: str = "main"
     """Whose states are read: the model that the head was trained on."""
     each: bool = False

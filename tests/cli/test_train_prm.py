@@ -95,9 +95,10 @@ def test_a_head_of_the_tiny_reasoner_guides_a_search(ponder: Command, tmp_path: 
     assert ran.code == 0, ran.err
     found = cast(dict[str, Any], ran.json)
     assert (found["replies"], found["layer"], found["scores"], found["held_out"]) == (24, -1, "steps", 2)
-    assert set(found["auc"]) == {"head", "place", "random", "mean_logprob", "decided"}
+    controls = {"place", "random", "mean_logprob", "mean_logprob_within"}
+    assert set(found["auc"]) == {"head", "within", "decided", *controls}
     assert found["cost"]["calls"] == found["steps"] > 100
-    assert plot.read_text("utf-8").startswith("<?xml")
+    assert plot.read_text("utf-8").startswith("<svg")
     assert page("train prm") == list(found)
     card = tomllib.loads((out / "prm.toml").read_text())
     assert (card["scores"], card["delimiter"], card["labels"]) == ("steps", "\n", "lab")

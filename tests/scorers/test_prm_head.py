@@ -161,9 +161,10 @@ async def test_a_beam_search_pays_one_token_for_each_new_step(tmp_path: Path) ->
     assert run.trace.tokens == main.generated
 
 
-def test_a_head_ships_for_the_tiny_reasoner() -> None:
-    PrmHead("tiny-reasoner").read_files()
-    head = HEADS.read(SHIPPED / "tiny-reasoner")
-    assert (head.model, head.net.width, head.outcome) == ("torch:tiny-reasoner", 128, False)
+@pytest.mark.parametrize(("name", "outcome"), [("tiny-reasoner", False), ("tiny-reasoner-outcome", True)])
+def test_heads_ship_for_the_tiny_reasoner(name: str, outcome: bool) -> None:
+    PrmHead(name).read_files()
+    head = HEADS.read(SHIPPED / name)
+    assert (head.model, head.net.width, head.outcome) == ("torch:tiny-reasoner", 128, outcome)
     with pytest.raises(DataError, match=r"there is no .*prm\.toml"):
         PrmHead("").read_files()

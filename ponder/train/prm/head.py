@@ -17,7 +17,7 @@ from ponder.core.run import Run
 from ponder.scorers.prm_head import STEM, states_behind
 from ponder.scorers.probe import KIND
 from ponder.scorers.stepwise import asked
-from ponder.train.prm.measure import Area, Calibration, area, calibration
+from ponder.train.prm.measure import Area, Calibration, area, area_within, calibration
 from ponder.train.prm.questions import Question
 from ponder.train.prm.rows import Reply, Step
 from ponder.train.probe import Arrays, Settings, fit, probe_of
@@ -54,8 +54,9 @@ class Cost(NamedTuple):
 class Measured:
     """On held-out questions: steps, questions, the areas by what scores, and the calibration.
 
-    `areas` has `head` and its controls; `decided`, the head on steps that the lab calls right or wrong; and `replies`:
-    how well the least, the mean and the last score of a whole reply's steps tell whether it is right.
+    `areas` has `head` and its controls, some of them `within` single questions, and `decided`: the head on steps that
+    the lab calls right or wrong. `replies` says how well the least, the mean and the last score of a whole reply's
+    steps tell whether it is right.
     """
 
     questions: int
@@ -133,6 +134,7 @@ def _measured(fresh: Sequence[Seen], scores: Sequence[float], seed: int) -> Meas
     dice = random.Random(f"control/{seed}")
     areas = {
         "head": area(scores, values, keys, seed),
+        "within": area_within(scores, values, keys, seed),
         "place": area([-one.place for one in fresh], values, keys, seed),
         "random": area([dice.random() for _ in fresh], values, keys, seed),
     }
@@ -141,6 +143,7 @@ def _measured(fresh: Sequence[Seen], scores: Sequence[float], seed: int) -> Meas
         means = [one.step.logprob or 0.0 for one in spelt]
         known, whose = [one.step.value for one in spelt], [one.reply.key for one in spelt]
         areas["mean_logprob"] = area(means, known, whose, seed)
+        areas["mean_logprob_within"] = area_within(means, known, whose, seed)
     decided = [(one, score) for one, score in zip(fresh, scores, strict=True) if one.step.kind in ("right", "wrong")]
     if decided:
         told = [float(one.step.kind == "right") for one, _ in decided]

@@ -43,17 +43,13 @@ def area(scores: Sequence[float], values: Sequence[float], groups: Sequence[str]
     The interval is a bootstrap over groups, which are questions: steps of one question resemble each other. 0.5 where
     all steps are good, or none.
     """
-    _, place = np.unique(np.asarray(scores, np.float64), return_inverse=True)
+    said, good = np.asarray(scores, np.float64), np.asarray(values, np.float64)
     names, group = np.unique(np.asarray(groups), return_inverse=True)
-    good = np.asarray(values, np.float64)
     dice = np.random.default_rng(seed)
 
     def once(weight: Floats) -> float:
-        up = np.bincount(place, good * weight)
-        down = np.bincount(place, (1 - good) * weight)
-        below = np.cumsum(down) - down
-        pairs = up.sum() * down.sum()
-        return float((up * (below + down / 2)).sum() / pairs) if pairs > 0 else 0.5
+        wins, pairs = _won(said, good, weight)
+        return wins / pairs if pairs > 0 else 0.5
 
     if not len(good):
         return Area(0.5, 0.0, 1.0)
@@ -61,6 +57,37 @@ def area(scores: Sequence[float], values: Sequence[float], groups: Sequence[str]
     found = [once(counts[group].astype(np.float64)) for counts in drawn]
     low, high = np.quantile(found, (0.025, 0.975))
     return Area(once(np.ones(len(good))), float(low), float(high))
+
+
+def area_within(scores: Sequence[float], values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Area:
+    """Return the AUC among steps of one question each, which is what searches choose by; all pairs count alike.
+
+    What merely tells hard questions from easy ones has 0.5.
+    """
+    said, good = np.asarray(scores, np.float64), np.asarray(values, np.float64)
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    wins, pairs = np.zeros(len(names)), np.zeros(len(names))
+    for number in range(len(names)):
+        wins[number], pairs[number] = _won(said[group == number], good[group == number])
+    if not pairs.sum():
+        return Area(0.5, 0.0, 1.0)
+    dice = np.random.default_rng(seed)
+    drawn = np.array(
+        [np.bincount(dice.integers(len(names), size=len(names)), minlength=len(names)) for _ in range(_DRAWS)]
+    )
+    total = drawn @ pairs
+    found = (drawn @ wins)[total > 0] / total[total > 0]
+    low, high = np.quantile(found, (0.025, 0.975))
+    return Area(float(wins.sum() / pairs.sum()), float(low), float(high))
+
+
+def _won(scores: Floats, good: Floats, weight: Floats | None = None) -> tuple[float, float]:
+    """Return how many pairs of a good and a bad part the good one wins, ties counted half, and how many there are."""
+    _, place = np.unique(scores, return_inverse=True)
+    each = np.ones(len(good)) if weight is None else weight
+    up, down = np.bincount(place, good * each), np.bincount(place, (1 - good) * each)
+    below = np.cumsum(down) - down
+    return float((up * (below + down / 2)).sum()), float(up.sum() * down.sum())
 
 
 def calibration(scores: Sequence[float], values: Sequence[float]) -> Calibration:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ponder.steer.calibration import auc
-from ponder.train.prm.measure import Bin, area, calibration
+from ponder.train.prm.measure import Bin, area, area_within, calibration
 
 
 def test_the_area_by_hand() -> None:
@@ -60,3 +60,22 @@ def test_a_reliability_table_by_hand() -> None:
 def test_scores_that_can_be_taken_at_their_word_have_no_error() -> None:
     assert calibration([0.25] * 4, [0, 0, 0, 1]).ece == pytest.approx(0.0)
     assert calibration([], []).bins == ()
+
+
+def test_within_questions_what_tells_hard_ones_from_easy_ones_says_nothing() -> None:
+    """Question b is all bad and scored low: no pair of its own. In a, 0.8 beats 0.7 and ties with 0.8."""
+    scores, values, keys = [0.8, 0.7, 0.8, 0.1, 0.2], [1, 0, 0, 0, 0], ["a", "a", "a", "b", "b"]
+    found = area_within(scores, values, keys)
+    assert found.auc == pytest.approx(0.75)
+    assert found.low == found.high == pytest.approx(0.75)
+    assert area(scores, values, keys).auc == pytest.approx(3.5 / 4)
+    by_question = area_within([0.9] * 3 + [0.1] * 3, [1, 1, 0, 1, 0, 0], ["a"] * 3 + ["b"] * 3)
+    assert by_question.auc == 0.5
+
+
+def test_of_one_question_both_are_the_same() -> None:
+    dice = random.Random(2)
+    scores = [dice.random() for _ in range(50)]
+    values = [dice.random() for _ in range(50)]
+    assert area_within(scores, values, ["q"] * 50).auc == pytest.approx(area(scores, values, ["q"] * 50).auc)
+    assert area_within([], [], []).auc == 0.5

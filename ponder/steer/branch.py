@@ -43,6 +43,8 @@ class Branch:
     slot: int = 0
     ended: bool = False
     score: float | None = None
+    path: tuple[float, ...] = ()
+    """What a scorer said behind each of its steps that was scored, the last one last."""
     at: int | None = None
     """The number in the trace of the call that wrote it last."""
 

@@ -31,6 +31,9 @@ def whole_score(score: Score, steps: Steps) -> float:
         return score.value
     if any(math.isnan(step) for step in score.steps):
         return math.nan
+    if -math.inf in score.steps:
+        # A step that is out of the question is not made good by the others, nor by a sign.
+        return score.steps[-1] if steps == "last" else -math.inf
     if steps == "min":
         return min(score.steps)
     if steps == "prod":
@@ -45,6 +48,14 @@ async def scored(
 
     `run` is the view that the scorer makes calls of its own in. Raises `PonderError` if the scorer fails.
     """
+    found = await scores(scorer, problem, samples, run)
+    if found is None:
+        return None
+    return [noted(scorer, sample, whole_score(score, steps), run) for sample, score in zip(samples, found, strict=True)]
+
+
+async def scores(scorer: Scorer, problem: Problem, samples: Sequence[Draw], run: Run) -> list[Score] | None:
+    """Return what the scorer says of each sample, as `scored` does, before it is made one number."""
     name = type(scorer).__name__
     _readable(scorer, samples)
     limit = asyncio.timeout(None if run.deadline is None else max(GRACE, run.deadline - time.monotonic()))
@@ -61,12 +72,16 @@ async def scored(
         raise PonderError(
             f"the scorer {name} gave {len(found)} scores for {len(samples)} replies; it must give each one"
         )
-    values = [whole_score(score, steps) for score in found]
-    for sample, value in zip(samples, values, strict=True):
-        if math.isnan(value):
-            raise PonderError(f"the scorer {name} gave NaN for sample {sample.index + 1}; a score must be a number")
-        place_of(run, sample.at).score = value
-    return values
+    return found
+
+
+def noted(scorer: Scorer, sample: Draw, value: float, run: Run) -> float:
+    """Return a sample's score, noted in the trace. Raises `PonderError` for one that is no number."""
+    if math.isnan(value):
+        name = type(scorer).__name__
+        raise PonderError(f"the scorer {name} gave NaN for sample {sample.index + 1}; a score must be a number")
+    place_of(run, sample.at).score = value
+    return value
 
 
 def _readable(scorer: Scorer, samples: Sequence[Draw]) -> None:

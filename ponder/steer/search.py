@@ -9,7 +9,7 @@ from typing import Literal
 
 from ponder.core.engine import Chunk
 from ponder.core.errors import require
-from ponder.core.judge import Scorer
+from ponder.core.judge import Score, Scorer
 from ponder.core.method import Finish, Solution
 from ponder.core.problem import Problem, Prompt
 from ponder.core.run import Run
@@ -17,7 +17,7 @@ from ponder.steer.branch import WHOLE, Branch, Cut, Follow, fitting
 from ponder.steer.draw import Draw
 from ponder.steer.elect import MOST
 from ponder.steer.places import place_of
-from ponder.steer.score import Steps, scored
+from ponder.steer.score import Steps, noted, scores, whole_score
 from ponder.text.steps import plain as plain
 from ponder.text.votes import classes
 
@@ -40,10 +40,16 @@ async def rate(
     `run` is the view that the scorer makes calls of its own in. Raises `PonderError` if the scorer fails.
     """
     draws = [Draw(branch.slot, Solution.of(branch.call), None, branch.call, branch.at) for branch in branches]
-    values = await scored(scorer, problem, draws, run, steps)
-    if values is None:
+    found = await scores(scorer, problem, draws, run)
+    if found is None:
         return None
-    return [replace(branch, score=value) for branch, value in zip(branches, values, strict=True)]
+    rated = []
+    for branch, draw, score in zip(branches, draws, found, strict=True):
+        # What was said of the steps before is known: a scorer of the last one alone need not be asked again.
+        path = score.steps or (*branch.path, score.value)
+        value = noted(scorer, draw, whole_score(Score(score.value, path), steps), run)
+        rated.append(replace(branch, score=value, path=path))
+    return rated
 
 
 def ranked(branches: Sequence[Branch], run: Run | None = None) -> list[Branch]:

@@ -98,3 +98,10 @@ async def test_replies_without_the_log_probabilities_that_are_read_are_refused()
     with pytest.raises(EngineError, match="came without certainties, which MeanCertainty scores by"):
         await scored(MeanCertainty(), QUESTION, samples(1, tokens=3), Run(Echo()), "value")
     assert await scored(MeanCertainty(), QUESTION, samples(1), Run(Echo()), "value") == [-math.inf]
+
+
+@pytest.mark.parametrize("steps", ["min", "prod", "mean"])
+def test_a_step_out_of_the_question_counts_whatever_the_others_are(steps: Steps) -> None:
+    assert whole_score(Score(0.5, (-math.inf, 0.0, 0.5)), steps) == -math.inf
+    assert whole_score(Score(0.5, (-math.inf, -1.0)), steps) == -math.inf
+    assert whole_score(Score(0.5, (-math.inf, 0.5)), "last") == 0.5

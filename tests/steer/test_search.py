@@ -19,6 +19,7 @@ from ponder.engines.echo import Echo
 from ponder.methods.search.beam_search import BeamSearch
 from ponder.steer.branch import WHOLE, Branch, Cut
 from ponder.steer.elect import MOST
+from ponder.steer.score import Steps
 from ponder.steer.search import Stage, affordable, best, check_steps, limited, plain, ranked, rate, spare, within
 
 
@@ -188,3 +189,26 @@ async def test_a_branch_that_is_cancelled_stops_generating() -> None:
     await asyncio.sleep(0.02)
     assert (engine.open_streams, engine.generated) == (0, made)
     assert 0 < view.trace.tokens <= made <= view.trace.tokens + 2 * 4
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [("value", 0.95), ("last", 0.95), ("min", 0.8), ("prod", 0.684), ("mean", 2.65 / 3)]
+)
+async def test_a_scorer_of_the_last_step_is_not_asked_again_for_those_before(steps: Steps, expected: float) -> None:
+    said = iter([0.9, 0.8, 0.95])
+    scorer = Weighs(lambda text: next(said))
+    grown = [branch("a", finish="left")]
+    for _ in range(3):
+        grown = await rate(scorer, QUESTION, grown, run(), steps) or []
+    assert grown[0].path == (0.9, 0.8, 0.95)
+    assert grown[0].score == pytest.approx(expected)
+
+
+async def test_a_fork_keeps_the_scores_of_what_it_springs_from() -> None:
+    said = {"a": 0.9, "ab": 0.2, "ac": 0.4}
+    scorer = Weighs(lambda text: said[text])
+    (stem,) = await rate(scorer, QUESTION, [branch("a", finish="left")], run(), "mean") or []
+    forks = [replace(stem, call=replace(stem.call, text=text)) for text in ("ab", "ac")]
+    one, two = await rate(scorer, QUESTION, forks, run(), "mean") or []
+    assert (one.score, two.score) == (pytest.approx(0.55), pytest.approx(0.65))
+    assert stem.path == (0.9,)

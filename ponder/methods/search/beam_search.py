@@ -37,7 +37,7 @@ class BeamSearch:
     scorer: Scorer = field(default_factory=MeanLogprob)
     """Says how good a half-written reply is."""
     steps: Steps = "value"
-    """The score of a reply: the scorer's own value, or the least, the product, the last or the mean of its steps."""
+    """The score of a reply: the scorer's own value, or the least, product, last or mean of all steps'."""
     delimiter: str = "\n\n"
     """Ends a step. On a command line, write a new line as backslash and n."""
     step: int = 256

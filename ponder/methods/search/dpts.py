@@ -46,7 +46,7 @@ class Dpts:
     scorer: Scorer = field(default_factory=MeanLogprob)
     """Says how confident to be of a half-written reply."""
     steps: Steps = "value"
-    """The score of a reply: the scorer's own value, or the least, the product, the last or the mean of its steps."""
+    """The score of a reply: the scorer's own value, or the least, product, last or mean of all steps'."""
     choose: Choose = "best"
     """Answer with the best-scored reply, or with the best-scored one that states the commonest answer."""
     delimiter: str = "\n\n"

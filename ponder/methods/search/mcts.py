@@ -40,7 +40,7 @@ class Mcts:
     scorer: Scorer = field(default_factory=MeanLogprob)
     """Says how good that is."""
     steps: Steps = "value"
-    """The score of a reply: the scorer's own value, or the least, the product, the last or the mean of its steps."""
+    """The score of a reply: the scorer's own value, or the least, product, last or mean of all steps'."""
     choose: Literal["best", "majority", "visits"] = "best"
     """Answer with the best reply, the best that states the commonest answer, or the best on the most visited way."""
     parallel: int = 1

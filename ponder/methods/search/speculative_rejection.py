@@ -36,7 +36,7 @@ class SpeculativeRejection:
     scorer: Scorer = field(default_factory=MeanLogprob)
     """Says how good a half-written reply is."""
     steps: Steps = "value"
-    """The score of a reply: the scorer's own value, or the least, the product, the last or the mean of its steps."""
+    """The score of a reply: the scorer's own value, or the least, product, last or mean of all steps'."""
     temperature: float | None = None
     """Of the samples. By default the run's own, or 0.7 for several samples of a greedy run."""
     cot: bool | None = None

@@ -38,6 +38,7 @@ from ponder.engines.shipped import model_folder
 from ponder.engines.torch.engine import TorchEngine
 from ponder.methods.vote.sample import Sample
 from ponder.scorers.mean_logprob import MeanLogprob
+from ponder.scorers.prm import Prm
 from ponder.scorers.prm_head import PrmHead
 from ponder.scorers.random_control import RandomControl
 from ponder.scorers.verifier_prompt import VerifierPrompt
@@ -80,8 +81,8 @@ TINY = Subject(
     320,
     "\n",
     32,
-    ("trained", "rollouts", "oracle", "random", "mean_logprob"),
-    ("trained", "rollouts", "oracle", "random"),
+    ("trained", "head", "rollouts", "oracle", "random", "mean_logprob"),
+    ("trained", "oracle", "random", "rollouts"),
     ("beam_search, 8 x 2", "dvts, 4 x 2", "mcts, 16 steps"),
 )
 QWEN = Subject(
@@ -198,7 +199,8 @@ async def samples(bench: Bench, task: Task, item: Item) -> Row:
     drawn, scores, cost = roles_of(run), dict[str, list[float]](), dict[str, int]()
     for place, (name, scorer) in enumerate(bench.scorers.items()):
         before = run.trace.tokens
-        values = await scored(scorer, item.problem, draws, run.quiet(arms.SAMPLES + place), "value")
+        whole = replace(scorer, each=True) if isinstance(scorer, Prm | PrmHead) else scorer
+        values = await scored(whole, item.problem, draws, run.quiet(arms.SAMPLES + place), arms.steps_of(scorer))
         assert values is not None
         scores[name] = [max(value, -1e9) for value in values]
         cost[name] = run.trace.tokens - before
@@ -255,10 +257,10 @@ async def fill(bench: Bench, kept: Kept, only: tuple[str, ...]) -> None:
     made = arms.searches(subject.delimiter, subject.first, subject.threshold)
     jobs: list[tuple[str, Method | None]] = [(figures.SHARED, None)]
     jobs += [
-        (f"{name}/{label}", make(bench.scorers[label]))
+        (f"{name}/{label}", make(bench.scorers[label], arms.steps_of(bench.scorers[label])))
+        for label in subject.searched
         for name, make in made.items()
         if name not in subject.skip and name.startswith(only)
-        for label in subject.searched
     ]
     for arm, method in jobs:
         if method is not None:
@@ -296,15 +298,16 @@ async def opened(subject: Subject, options: argparse.Namespace) -> AsyncIterator
     async with AsyncExitStack() as stack:
         engines: dict[str, Engine] = {}
         if subject is TINY:
-            for name, model in (("main", "tiny-reasoner"), ("draft", "tiny-reasoner-small")):
-                folder = model_folder(model)
+            folders = {"main": model_folder("tiny-reasoner"), "draft": model_folder("tiny-reasoner-small")}
+            for name, folder in {**folders, "prm": options.trained}.items():
                 engine = TorchEngine(folder, name=name, dtype="float32", threads=options.threads, slots=128)
                 engines[name] = await stack.enter_async_context(engine)
         else:
             marks = EngineOptions(think_open="", think_close="", retries=1)
             engines["main"] = (await stack.enter_async_context(open_engine(options.model, marks))).engine
         every: dict[str, Scorer] = {
-            "trained": PrmHead(str(options.trained)),
+            "trained": Prm(delimiter=subject.delimiter),
+            "head": PrmHead(str(options.head)),
             "rollouts": PrmHead(str(options.rollouts)),
             "verifier": VerifierPrompt(so_far=True),
             "oracle": known,
@@ -349,7 +352,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("subject", nargs="?", choices=[*SUBJECTS])
     parser.add_argument("--model", help="of `qwen`: a server as URL#NAME, or a name or file for the embedded engine")
-    parser.add_argument("--trained", type=Path, default=ROOT / "ponder" / "scorers" / "shipped" / "tiny-reasoner")
+    parser.add_argument("--trained", type=Path, default=ROOT / "runs" / "search" / "voter", help="a model that votes")
+    parser.add_argument("--head", type=Path, default=ROOT / "runs" / "search" / "trained", help="a head of steps")
     parser.add_argument("--rollouts", type=Path, default=ROOT / "runs" / "search" / "rollouts")
     parser.add_argument("--questions", type=int, help="of each task; by default all")
     parser.add_argument("--only", action="append", metavar="SEARCH", help="only searches whose names begin so")

@@ -15,29 +15,47 @@ from ponder.methods.search.dpts import Dpts
 from ponder.methods.search.mcts import Mcts
 from ponder.methods.search.rsd import Rsd
 from ponder.methods.search.speculative_rejection import SpeculativeRejection
+from ponder.scorers.prm import Prm
+from ponder.scorers.prm_head import PrmHead
 from ponder.scorers.stepwise import written
+from ponder.steer.score import Steps
 from ponder.train.lab.labels import Chain, step_score
 
 SAMPLES = 8
-Make = Callable[[Scorer], Method]
+Make = Callable[[Scorer, Steps], Method]
 
 
 def searches(delimiter: str, first: int, threshold: float) -> Mapping[str, Make]:
     """Return the searches by their names on the page; `threshold` is what `rsd` keeps a draft from."""
     return {
-        "beam_search, 4 x 2": lambda scorer: BeamSearch(n=4, width=2, scorer=scorer, delimiter=delimiter),
-        "beam_search, 8 x 2": lambda scorer: BeamSearch(n=8, width=2, scorer=scorer, delimiter=delimiter),
-        "dvts, 4 x 2": lambda scorer: BeamSearch(n=4, width=2, diverse=True, scorer=scorer, delimiter=delimiter),
-        "mcts, 4 rollouts": lambda scorer: Mcts(simulations=4, parallel=2, scorer=scorer, delimiter=delimiter),
-        "mcts, 16 steps": lambda scorer: Mcts(
-            simulations=16, parallel=2, width=2, value="step", scorer=scorer, delimiter=delimiter
+        "beam_search, 4 x 2": lambda scorer, steps: BeamSearch(
+            n=4, width=2, steps=steps, scorer=scorer, delimiter=delimiter
         ),
-        "speculative_rejection, 8": lambda scorer: SpeculativeRejection(n=SAMPLES, first=first, scorer=scorer),
-        "dpts, 2 x 2": lambda scorer: Dpts(
-            parallel=2, width=2, enough=2, most=4, nodes=60, scorer=scorer, delimiter=delimiter
+        "beam_search, 8 x 2": lambda scorer, steps: BeamSearch(
+            n=8, width=2, steps=steps, scorer=scorer, delimiter=delimiter
         ),
-        "rsd": lambda scorer: Rsd(threshold=threshold, part="reply", scorer=scorer, delimiter=delimiter),
+        "dvts, 4 x 2": lambda scorer, steps: BeamSearch(
+            n=4, width=2, diverse=True, steps=steps, scorer=scorer, delimiter=delimiter
+        ),
+        "mcts, 4 rollouts": lambda scorer, steps: Mcts(
+            simulations=4, parallel=2, steps=steps, scorer=scorer, delimiter=delimiter
+        ),
+        "mcts, 16 steps": lambda scorer, steps: Mcts(
+            simulations=16, parallel=2, width=2, value="step", steps=steps, scorer=scorer, delimiter=delimiter
+        ),
+        "speculative_rejection, 8": lambda scorer, steps: SpeculativeRejection(
+            n=SAMPLES, first=first, steps=steps, scorer=scorer
+        ),
+        "dpts, 2 x 2": lambda scorer, steps: Dpts(
+            parallel=2, width=2, enough=2, most=4, nodes=60, steps=steps, scorer=scorer, delimiter=delimiter
+        ),
+        "rsd": lambda scorer, steps: Rsd(threshold=threshold, part="reply", scorer=scorer, delimiter=delimiter),
     }
+
+
+def steps_of(scorer: Scorer) -> Steps:
+    """Return what a path is worth: its worst step to a reward model, for what follows from a mistake looks good."""
+    return "min" if isinstance(scorer, Prm | PrmHead) else "last"
 
 
 @dataclass(frozen=True)

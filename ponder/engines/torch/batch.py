@@ -150,7 +150,7 @@ class Batch:
         if len(wanted) - known < _WORTH:
             return True
         soon = max((shared(other.ids, wanted) for other in before if other.scales == row.scales), default=0)
-        return soon - max(known, 0 if soon < _WORTH else self._best(row, wanted)[1]) < _WORTH
+        return soon - max(known, 0 if soon < _WORTH else self._best(row, wanted, known)[1]) < _WORTH
 
     def pick(self, reading: Sequence[Row]) -> list[Row]:
         """Return those of the prompts, ascending by slot, that go through the model together: the first one in any
@@ -276,16 +276,23 @@ class Batch:
     def _recall(self, row: Row) -> None:
         wanted = row.wanted
         if (known := self._tree.known(wanted, row.scales)) < len(wanted):
-            best, most = self._best(row, wanted)
-            if most > known:
+            best, _ = self._best(row, wanted, known)
+            if best is not None:
                 self._remember(best)
         self._slab.reserve(len(self.rows), len(row.ids))
         row.cached = row.known = self._slab.write(row.slot, 0, self._tree.match(wanted, row.scales))
 
-    def _best(self, row: Row, wanted: Sequence[int]) -> tuple[Row, int]:
-        """Return the stream that has read most of what is wanted of a prompt, and how much that is."""
-        alike = ((other, shared(other.ids[: other.known], wanted)) for other in self.rows if other.scales == row.scales)
-        return max(alike, key=lambda pair: pair[1])
+    def _best(self, row: Row, wanted: Sequence[int], known: int) -> tuple[Row | None, int]:
+        """Return the stream that has read most of what is wanted of a prompt, and how much: None for no more than is
+        `known` from the tree.
+        """
+        best, most = None, known
+        for other in self.rows:
+            # Hundreds of forks are taken in at a time, and most of them differ at this very token.
+            more = known < other.known and other.ids[known] == wanted[known] and other.scales == row.scales
+            if more and (length := shared(other.ids[: other.known], wanted)) > most:
+                best, most = other, length
+        return best, most
 
     def _forward(self, rows: Sequence[Row], news: Sequence[int], kept: int, layers: Collection[int]) -> _Out:
         """Run the next `news` tokens of each row, ascending by slot; return the logits of the last `kept`, and states.

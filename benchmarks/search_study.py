@@ -19,20 +19,21 @@ import gzip
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
 
 from searching import arms, figures
+from searching.kept import Kept, Row
 from small_models import between
 
 from ponder.core.engine import Engine, Sampling
 from ponder.core.gather import gather
 from ponder.core.judge import Item, Scorer, Task
 from ponder.core.method import Method, Solution, check
-from ponder.core.run import Run
+from ponder.core.run import Call, Run
 from ponder.engines.open import EngineOptions, open_engine
 from ponder.engines.shipped import model_folder
 from ponder.engines.torch.engine import TorchEngine
@@ -51,7 +52,11 @@ STUDY = ROOT / "docs" / "studies" / "search"
 PAGE = ROOT / "docs" / "studies" / "search.md"
 VOTES = ROOT / "docs" / "studies" / "stopping" / "votes" / "gsm8k.jsonl.gz"
 RECORDED = {"mean_logprob": "mean_logprob", "verifier": "verifier_prompt", "random": "random_control"}
-Row = dict[str, Any]
+FREE = ("mean_logprob", "oracle", "random")
+"""Scorers that ask no model."""
+TEXTS = "texts"
+"""What is kept of samples while the study runs, and not with the page."""
+Job = Callable[[Task, Item], Awaitable[Row]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ TINY = Subject(
     "\n",
     32,
     ("trained", "head", "rollouts", "oracle", "random", "mean_logprob"),
-    ("trained", "oracle", "random", "rollouts"),
+    ("mean_logprob", "oracle", "random", "trained"),
     ("beam_search, 8 x 2", "dvts, 4 x 2", "mcts, 16 steps"),
 )
 QWEN = Subject(
@@ -99,41 +104,6 @@ QWEN = Subject(
     budget=1_000_000,
 )
 SUBJECTS = {one.name: one for one in (TINY, QWEN)}
-
-
-@dataclass
-class Kept:
-    """Rows by (arm, question), in a file that grows; `tokens` are all that were generated for them."""
-
-    path: Path
-    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
-    tokens: int = 0
-    file: TextIO | None = None
-
-    @classmethod
-    def open(cls, path: Path) -> Kept:
-        """Read what is there; a line that was cut by a kill is dropped."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = cls(path)
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]
-            path.write_text("".join(whole), encoding="utf-8")
-            for row in map(json.loads, whole):
-                kept._take(row)
-        kept.file = path.open("a", encoding="utf-8")
-        return kept
-
-    def put(self, row: Row) -> None:
-        """Keep a row."""
-        assert self.file is not None
-        self.file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self.file.flush()
-        self._take(row)
-
-    def _take(self, row: Row) -> None:
-        self.rows[row["arm"], row["question"]] = row
-        self.tokens += sum(row["roles"].values())
 
 
 @dataclass(frozen=True)
@@ -184,7 +154,7 @@ async def attempt(bench: Bench, arm: str, method: Method, task: Task, item: Item
 
 
 async def samples(bench: Bench, task: Task, item: Item) -> Row:
-    """Draw the shared samples of one question, and let every scorer score them."""
+    """Draw the shared samples of one question; scorers that need no call score them at once."""
     run = bench.run(task, item)
     asks = MeanLogprob().asks()
 
@@ -196,14 +166,7 @@ async def samples(bench: Bench, task: Task, item: Item) -> Row:
         return Draw(index, solution, run.extract(solution.answer), call)
 
     draws = await gather(one(index) for index in range(arms.SAMPLES))
-    drawn, scores, cost = roles_of(run), dict[str, list[float]](), dict[str, int]()
-    for place, (name, scorer) in enumerate(bench.scorers.items()):
-        before = run.trace.tokens
-        whole = replace(scorer, each=True) if isinstance(scorer, Prm | PrmHead) else scorer
-        values = await scored(whole, item.problem, draws, run.quiet(arms.SAMPLES + place), arms.steps_of(scorer))
-        assert values is not None
-        scores[name] = [max(value, -1e9) for value in values]
-        cost[name] = run.trace.tokens - before
+    free = [name for name in bench.subject.scorers if name in FREE]
     return {
         "arm": figures.SHARED,
         "question": f"{task.name}/{item.problem.id}",
@@ -212,10 +175,31 @@ async def samples(bench: Bench, task: Task, item: Item) -> Row:
         "correct": [judged(task, item, draw.solution) for draw in draws],
         "tokens": [draw.call.tokens for draw in draws],
         "finish": [draw.solution.finish for draw in draws],
-        "scores": scores,
-        "cost": cost,
-        "roles": {**drawn, "scorers": sum(cost.values())},
+        "scores": {name: await _values(bench.scorers[name], item, draws, run) for name in free},
+        "cost": dict.fromkeys(free, 0),
+        "roles": roles_of(run),
+        TEXTS: [draw.call.text for draw in draws],
     }
+
+
+async def rescored(bench: Bench, label: str, task: Task, item: Item, shared: Row) -> Row:
+    """Let a scorer that asks a model score the shared samples of one question, all of their steps."""
+    run, scorer = bench.run(task, item), bench.scorers[label]
+    whole = replace(scorer, each=True) if isinstance(scorer, Prm | PrmHead) else scorer
+    calls = [Call("think", bench.engines["main"].name, (), 0, text) for text in shared[TEXTS]]
+    draws = [Draw(index, Solution(""), None, call) for index, call in enumerate(calls)]
+    return {
+        "arm": f"{figures.SCORES}/{label}",
+        "question": f"{task.name}/{item.problem.id}",
+        "values": await _values(whole, item, draws, run),
+        "roles": roles_of(run),
+    }
+
+
+async def _values(scorer: Scorer, item: Item, draws: Sequence[Draw], run: Run) -> list[float]:
+    values = await scored(scorer, item.problem, draws, run.quiet(arms.SAMPLES), arms.steps_of(scorer))
+    assert values is not None
+    return [max(value, -1e9) for value in values]
 
 
 def recorded(bench: Bench) -> Iterator[Row]:
@@ -255,23 +239,34 @@ async def fill(bench: Bench, kept: Kept, only: tuple[str, ...]) -> None:
             if (row["arm"], row["question"]) not in kept.rows:
                 kept.put(row)
     made = arms.searches(subject.delimiter, subject.first, subject.threshold)
-    jobs: list[tuple[str, Method | None]] = [(figures.SHARED, None)]
-    jobs += [
-        (f"{name}/{label}", make(bench.scorers[label], arms.steps_of(bench.scorers[label])))
-        for label in subject.searched
-        for name, make in made.items()
-        if name not in subject.skip and name.startswith(only)
-    ]
-    for arm, method in jobs:
-        if method is not None:
-            check(method, bench.engines)
-        await _arm(bench, kept, arm, method)
+    for arm, job in _jobs(bench, kept, made, only):
+        await _arm(bench, kept, arm, job)
         if subject.budget is not None and kept.tokens >= subject.budget:
             print(f"{subject.budget:,} tokens are spent: what is left of {arm} and behind it was not run", flush=True)
             return
 
 
-async def _arm(bench: Bench, kept: Kept, arm: str, method: Method | None) -> None:
+def _jobs(bench: Bench, kept: Kept, made: Mapping[str, arms.Make], only: tuple[str, ...]) -> Iterator[tuple[str, Job]]:
+    """Yield the arms in their order: what needs no reward model first."""
+    subject = bench.subject
+    yield figures.SHARED, partial(samples, bench)
+    for label in (*subject.searched, *(name for name in subject.scorers if name not in subject.searched)):
+        scorer = bench.scorers[label]
+        if label not in FREE and subject is TINY:
+            yield f"{figures.SCORES}/{label}", partial(_rescore, bench, kept, label)
+        for name, make in made.items() if label in subject.searched else ():
+            if name not in subject.skip and name.startswith(only):
+                method, arm = make(scorer, arms.steps_of(scorer)), f"{name}/{label}"
+                check(method, bench.engines)
+                yield arm, partial(attempt, bench, arm, method)
+
+
+async def _rescore(bench: Bench, kept: Kept, label: str, task: Task, item: Item) -> Row:
+    shared = kept.rows[figures.SHARED, f"{task.name}/{item.problem.id}"]
+    return await rescored(bench, label, task, item, shared)
+
+
+async def _arm(bench: Bench, kept: Kept, arm: str, job: Job) -> None:
     gate, subject = asyncio.Semaphore(bench.subject.at_once), bench.subject
     clock, before = time.perf_counter(), kept.tokens
 
@@ -281,8 +276,7 @@ async def _arm(bench: Bench, kept: Kept, arm: str, method: Method | None) -> Non
                 return
             if subject.budget is not None and kept.tokens >= subject.budget:
                 return
-            row = samples(bench, task, item) if method is None else attempt(bench, arm, method, task, item)
-            kept.put(await row)
+            kept.put(await job(task, item))
 
     await gather(one(task, item) for task, item in bench.questions)
     print(f"{arm}: {kept.tokens - before:,} tokens, {time.perf_counter() - clock:.0f} s", flush=True)
@@ -328,7 +322,8 @@ async def measure(subject: Subject, options: argparse.Namespace) -> Kept:
 def write(subject: Subject, kept: Kept) -> None:
     """Keep the rows beside the page, sorted, so that the same rows make the same file."""
     STUDY.mkdir(exist_ok=True)
-    lines = [json.dumps(kept.rows[key], ensure_ascii=False, sort_keys=True) for key in sorted(kept.rows)]
+    rows = [{name: value for name, value in kept.rows[key].items() if name != TEXTS} for key in sorted(kept.rows)]
+    lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) for row in rows]
     packed = gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0)
     (STUDY / f"{subject.name}.jsonl.gz").write_bytes(packed)
 

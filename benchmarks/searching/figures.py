@@ -19,6 +19,8 @@ from ponder.text.votes import classes
 
 SHARED = "samples"
 """The arm of the samples that all share."""
+SCORES = "scores"
+"""Arms of what a scorer says of them begin so."""
 REPLICATES = 2000
 Floats = npt.NDArray[np.float64]
 Row = Mapping[str, Any]
@@ -64,6 +66,11 @@ class Figures:
         whole = {arm: found for arm, found in by_arm.items() if len(found) == len(by_arm[SHARED])}
         names = sorted(by_arm[SHARED])
         shared = [whole[SHARED][name] for name in names]
+        for arm in [name for name in whole if name.startswith(f"{SCORES}/")]:
+            label, found = arm.partition("/")[2], whole.pop(arm)
+            for row, name in zip(shared, names, strict=True):
+                row["scores"][label] = found[name]["values"]
+                row["cost"][label] = sum(found[name]["roles"].values())
         curves = {scorer: [_curve(row, scorer) for row in shared] for scorer in shared[0]["scores"]}
         first = next(iter(curves.values()))
         majority = np.array([curve["majority"] for curve in first])

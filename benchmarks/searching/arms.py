@@ -15,6 +15,7 @@ from ponder.methods.search.dpts import Dpts
 from ponder.methods.search.mcts import Mcts
 from ponder.methods.search.rsd import Rsd
 from ponder.methods.search.speculative_rejection import SpeculativeRejection
+from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.scorers.prm import Prm
 from ponder.scorers.prm_head import PrmHead
 from ponder.scorers.stepwise import written
@@ -49,7 +50,12 @@ def searches(delimiter: str, first: int, threshold: float) -> Mapping[str, Make]
         "dpts, 2 x 2": lambda scorer, steps: Dpts(
             parallel=2, width=2, enough=2, most=4, nodes=60, steps=steps, scorer=scorer, delimiter=delimiter
         ),
-        "rsd": lambda scorer, steps: Rsd(threshold=threshold, part="reply", scorer=scorer, delimiter=delimiter),
+        "rsd": lambda scorer, steps: (
+            # The method's own threshold is one for log-probabilities of single steps.
+            Rsd(scorer=scorer, delimiter=delimiter)
+            if isinstance(scorer, MeanLogprob)
+            else Rsd(threshold=threshold, part="reply", scorer=scorer, delimiter=delimiter)
+        ),
     }
 
 

@@ -86,7 +86,7 @@ TINY = Subject(
     320,
     "\n",
     32,
-    ("trained", "head", "rollouts", "oracle", "random", "mean_logprob"),
+    ("mean_logprob", "oracle", "random", "trained", "voter", "rollouts"),
     ("mean_logprob", "oracle", "random", "trained"),
     ("beam_search, 8 x 2", "dvts, 4 x 2", "mcts, 16 steps"),
 )
@@ -293,15 +293,15 @@ async def opened(subject: Subject, options: argparse.Namespace) -> AsyncIterator
         engines: dict[str, Engine] = {}
         if subject is TINY:
             folders = {"main": model_folder("tiny-reasoner"), "draft": model_folder("tiny-reasoner-small")}
-            for name, folder in {**folders, "prm": options.trained}.items():
+            for name, folder in {**folders, "prm": options.voter}.items():
                 engine = TorchEngine(folder, name=name, dtype="float32", threads=options.threads, slots=128)
                 engines[name] = await stack.enter_async_context(engine)
         else:
             marks = EngineOptions(think_open="", think_close="", retries=1)
             engines["main"] = (await stack.enter_async_context(open_engine(options.model, marks))).engine
         every: dict[str, Scorer] = {
-            "trained": Prm(delimiter=subject.delimiter),
-            "head": PrmHead(str(options.head)),
+            "trained": PrmHead(str(options.trained)),
+            "voter": Prm(delimiter=subject.delimiter),
             "rollouts": PrmHead(str(options.rollouts)),
             "verifier": VerifierPrompt(so_far=True),
             "oracle": known,
@@ -347,8 +347,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("subject", nargs="?", choices=[*SUBJECTS])
     parser.add_argument("--model", help="of `qwen`: a server as URL#NAME, or a name or file for the embedded engine")
-    parser.add_argument("--trained", type=Path, default=ROOT / "runs" / "search" / "voter", help="a model that votes")
-    parser.add_argument("--head", type=Path, default=ROOT / "runs" / "search" / "trained", help="a head of steps")
+    parser.add_argument("--trained", type=Path, default=ROOT / "runs" / "search" / "trained", help="a head of steps")
+    parser.add_argument("--voter", type=Path, default=ROOT / "runs" / "search" / "voter", help="a model that votes")
     parser.add_argument("--rollouts", type=Path, default=ROOT / "runs" / "search" / "rollouts")
     parser.add_argument("--questions", type=int, help="of each task; by default all")
     parser.add_argument("--only", action="append", metavar="SEARCH", help="only searches whose names begin so")

@@ -231,26 +231,30 @@ def recorded(bench: Bench) -> Iterator[Row]:
             }
 
 
-async def fill(bench: Bench, kept: Kept, only: tuple[str, ...]) -> None:
-    """Run what is not there yet, arm by arm, of searches whose names begin as one of `only`."""
+async def fill(bench: Bench, kept: Kept, only: tuple[str, ...], scorers: list[str]) -> None:
+    """Run what is not there yet, arm by arm, of searches whose names begin as one of `only`, by `scorers` or all."""
     subject = bench.subject
     if subject is QWEN:
         for row in recorded(bench):
             if (row["arm"], row["question"]) not in kept.rows:
                 kept.put(row)
     made = arms.searches(subject.delimiter, subject.first, subject.threshold)
-    for arm, job in _jobs(bench, kept, made, only):
+    for arm, job in _jobs(bench, kept, made, only, scorers):
         await _arm(bench, kept, arm, job)
         if subject.budget is not None and kept.tokens >= subject.budget:
             print(f"{subject.budget:,} tokens are spent: what is left of {arm} and behind it was not run", flush=True)
             return
 
 
-def _jobs(bench: Bench, kept: Kept, made: Mapping[str, arms.Make], only: tuple[str, ...]) -> Iterator[tuple[str, Job]]:
+def _jobs(
+    bench: Bench, kept: Kept, made: Mapping[str, arms.Make], only: tuple[str, ...], scorers: list[str]
+) -> Iterator[tuple[str, Job]]:
     """Yield the arms in their order: what needs no reward model first."""
     subject = bench.subject
     yield figures.SHARED, partial(samples, bench)
     for label in (*subject.searched, *(name for name in subject.scorers if name not in subject.searched)):
+        if scorers and label not in scorers:
+            continue
         scorer = bench.scorers[label]
         if label not in FREE and subject is TINY:
             yield f"{figures.SCORES}/{label}", partial(_rescore, bench, kept, label)
@@ -315,7 +319,7 @@ async def measure(subject: Subject, options: argparse.Namespace) -> Kept:
     """Fill the file of a subject."""
     kept = Kept.open(options.out / f"{subject.name}.jsonl")
     async with opened(subject, options) as bench:
-        await fill(bench, kept, tuple(options.only or ("",)))
+        await fill(bench, kept, tuple(options.only or ("",)), options.scorer)
     return kept
 
 
@@ -352,6 +356,7 @@ def main() -> int:
     parser.add_argument("--rollouts", type=Path, default=ROOT / "runs" / "search" / "rollouts")
     parser.add_argument("--questions", type=int, help="of each task; by default all")
     parser.add_argument("--only", action="append", metavar="SEARCH", help="only searches whose names begin so")
+    parser.add_argument("--scorer", action="append", default=[], help="only this scorer")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "search")
     parser.add_argument("--write", action="store_true", help="keep the rows in docs/studies/search and write the page")

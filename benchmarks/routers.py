@@ -323,12 +323,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "routers", help="where vectors are kept")
     parser.add_argument("--only", action="append", choices=[*(one.name for one in STUDIES), "latency"])
     parser.add_argument("--resume", action="store_true", help="take scores from --out that an earlier run kept")
-    parser.add_argument("--write", action="store_true", help=f"keep the figures in {STUDY.relative_to(ROOT)}")
+    parser.add_argument("--write", action="store_true", help="keep the figures; without --data, write the page")
     parser.add_argument("--check", action="store_true", help="fail if the page does not show the committed figures")
     args = parser.parse_args()
     kept, page = STUDY / "figures.json", STUDY.with_suffix(".md")
     results: Row = json.loads(kept.read_text()) if kept.exists() and (args.check or args.write) else {}
-    if not args.check:
+    if not args.check and not (args.write and results and args.data is None):
         if args.data is None:
             parser.error("--data names the folder of the tables")
         on_one_core()

@@ -182,7 +182,7 @@ async def test_a_branch_that_is_cancelled_stops_generating() -> None:
     engine = Echo("a\n" * 500, delay=0.001)
     view = run_on(engine)
     task = asyncio.ensure_future(BeamSearch(n=4, width=2, delimiter="\n").solve(QUESTION, view))
-    while engine.generated < 8:  # A busy machine takes its time.
+    while engine.generated < 8:  # noqa: ASYNC110 - a busy machine takes its time.
         await asyncio.sleep(0.001)
     task.cancel()
     await asyncio.wait([task])

@@ -114,10 +114,16 @@ def fast_mcts(
     Example: ponder data fast_mcts lab:modular:links=3-5 --model tiny-reasoner --delimiter '\n' --out right.jsonl
     """
     from ponder.train.data.grow import write
+    from ponder.weights.staged import check_place
 
     journal = out.with_name(f"{out.name}.questions.jsonl")
     if pairs in (out, journal):
         raise OptionError(f"--pairs {pairs} is where other rows go; name another file")
+    for path in () if journal.exists() else (out, pairs):
+        if path is not None and path.exists():
+            raise OptionError(f"{path} exists, and {journal}, which it would be made of, does not; name another file")
+    if pairs is not None:
+        check_place(pairs)
     rows, left_out, verifier = _questions(task, limit, task_seed)
     plan = _plan(task, task_seed, rows, verifier, journal, options)
     models = engine_args(concurrency, **_engine_of(options))
@@ -147,6 +153,7 @@ def _questions(spec: str, limit: int | None, seed: int) -> tuple[list[Row], int,
 
 
 def _builder(options: Options, pool: tuple[Conversation, ...], judge: Judge) -> FastMcts:
+    from ponder.text.steps import plain
     from ponder.train.data.fast_mcts import FastMcts
 
     return FastMcts(
@@ -157,7 +164,7 @@ def _builder(options: Options, pool: tuple[Conversation, ...], judge: Judge) -> 
         high=options["high"],
         c=options["c"],
         plain=options["plain"],
-        delimiter=options["delimiter"].replace("\\n", "\n"),
+        delimiter=plain(options["delimiter"]),
         shots=options["shots"],
         pool=pool,
         keep=options["keep"],

@@ -127,12 +127,12 @@ def prm(
     from ponder.cli.train_prm_input import Looking, collect
     from ponder.train.prm.questions import load_questions
 
-    _free(out, plot, form)
+    file = given["replies"] or out.with_name(out.name.removesuffix(".jsonl") + ".replies.jsonl")
+    _free(out, plot, form, file)
     drawing = _drawing(given)
     questions = load_questions(split_specs(tasks), given["limit"], given["seed"])
     layer = given["layer"] if form == "head" else None
     looking = Looking(outcome, given["held_out"], layer, _scorer(given["judge"]))
-    file = given["replies"] or out.with_name(out.name.removesuffix(".jsonl") + ".replies.jsonl")
     models = engine_args(concurrency, **_engine(given))
     found = asyncio.run(collect(questions, models, drawing, file, looking, concurrency))
     head = _facts(found, out, form, outcome)
@@ -158,14 +158,21 @@ def prm(
             _figures(*found.judged, "the judge")
 
 
-def _free(out: Path, plot: Path | None, form: str) -> None:
-    """Raise `OptionError` where the result could not be written: better told before the work than behind it."""
+def _free(out: Path, plot: Path | None, form: str, replies: Path) -> None:
+    """Raise `OptionError` or `DataError` where the result could not be written: better told before the work."""
+    from ponder.weights.staged import check_place
+
     if form == "head" and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"--out {out} exists and is not an empty folder; name another, or remove it first")
     if form == "tokens" and out.is_dir():
         raise OptionError(f"--out {out} is a folder; votes go into a file of JSON lines: name one")
     if plot is not None and (form == "tokens" or plot.suffix not in (".svg", ".png")):
         raise OptionError(f"--plot {plot} is the picture of a head, and must end in .svg or .png")
+    if form == "tokens" and out.exists() and not replies.exists():
+        raise OptionError(f"--out {out} exists, and {replies}, whose votes it may hold, does not; name another file")
+    for path in (out, plot):
+        if path is not None:
+            check_place(path)
 
 
 def _drawing(given: Kwargs) -> Drawing:

@@ -85,8 +85,9 @@ class PrmHead:
         return Score(values[-1], tuple(values) if each else ())
 
     def _head(self) -> Head:
+        # A name alone is a shipped one: with a slash before or in it, it is a folder of the user's own.
         shipped = SHIPPED / self.path
-        known = shipped.is_dir() and self.path not in ("", ".")
+        known = Path(self.path).name == self.path and (shipped / f"{STEM}.toml").is_file()
         return HEADS.read(shipped if known else Path(self.path).expanduser().resolve())
 
 

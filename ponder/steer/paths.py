@@ -82,7 +82,7 @@ class Paths:
         (self.followed if goes_on else self.open).append(best)
 
     def over(self) -> bool:
-        """Whether enough replies have ended, and no step is trusted as much as the best of them."""
+        """Whether enough replies have ended, and every open step is trusted less than the best of them."""
         left = [self._trust(node.branch) for node in (*self.open, *self.followed)]
         ended = [self._trust(branch) for branch in self.done]
         return not left or (len(ended) >= self._enough and max(left) < max(ended))

@@ -45,8 +45,10 @@ async def rate(
         return None
     rated = []
     for branch, draw, score in zip(branches, draws, found, strict=True):
-        # What was said of the steps before is known: a scorer of the last one alone need not be asked again.
-        path = score.steps or (*branch.path, score.value)
+        # What was said of the steps before is known: a scorer of the last one alone need not be asked again. A branch
+        # that has a score has not grown since: its last step is scored anew, and no other one.
+        before = branch.path if branch.score is None else branch.path[:-1]
+        path = score.steps or (*before, score.value)
         value = noted(scorer, draw, whole_score(Score(score.value, path), steps), run)
         rated.append(replace(branch, score=value, path=path))
     return rated

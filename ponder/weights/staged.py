@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from ponder.core.errors import DataError
 
@@ -48,6 +49,14 @@ def staged_file(out: Path) -> Iterator[Path]:
             os.replace(stage, out)
         finally:
             stage.unlink(missing_ok=True)
+
+
+def check_place(out: Path) -> None:
+    """Raise `DataError` where nothing can be written beside `out`: better told before a long work than behind it."""
+    with _told(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out.parent):
+            pass
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def main() -> None:
     known = {one.key: one for one in load_questions(split_specs(given.tasks), given.questions, given.seed)}
     values, truths, keys = list[float](), list[float](), list[str]()
     spent = tokens = 0
-    for line in given.replies.read_text("utf-8").splitlines()[1:]:
+    for line in given.replies.read_bytes().splitlines()[1:]:
         row = json.loads(line)
         if row["key"] not in known:
             continue

@@ -109,6 +109,22 @@ def test_mistakes_are_named_before_a_token(ponder: Command, args: tuple[str, ...
     assert not Path("o.jsonl").exists()
 
 
+def test_a_file_of_ones_own_is_not_written_over(ponder: Command) -> None:
+    for own in ("o.jsonl", "p.jsonl"):
+        Path(own).write_text("mine\n")
+        ran = ponder(*ECHO, "--out", "o.jsonl", "--pairs", "p.jsonl")
+        assert ran.code == 1
+        assert f"{own} exists, and o.jsonl.questions.jsonl, which it would be made of, does not" in ran.err
+        assert Path(own).read_text() == "mine\n"
+        Path(own).unlink()
+
+
+def test_a_place_that_cannot_be_written_is_told_before_a_token(ponder: Command) -> None:
+    ran = ponder(*ECHO, "--out", "o.jsonl", "--pairs", "asked.jsonl/p.jsonl")
+    assert (ran.code, Path("o.jsonl.questions.jsonl").exists()) == (1, False)
+    assert "asked.jsonl/p.jsonl could not be written" in ran.err
+
+
 def test_other_settings_need_another_file(ponder: Command) -> None:
     assert ponder(*ECHO, "--out", "o.jsonl").code == 0
     ran = ponder(*ECHO, "--out", "o.jsonl", "--plain")

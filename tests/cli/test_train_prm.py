@@ -48,7 +48,20 @@ def test_what_is_there_is_left_alone(ponder: Command, tmp_path: Path) -> None:
     assert "is not an empty folder" in ran.err
     ran = ponder("train", "prm", "lab:addition", "--model", "echo", "--form", "tokens", "--out", str(tmp_path))
     assert "is a folder; votes go into a file" in ran.err
+    own = ("train", "prm", "lab:addition", "--model", "echo", "--form", "tokens", "--out", str(tmp_path / "mine"))
+    assert "whose votes it may hold, does not; name another file" in ponder(*own).err
     assert (tmp_path / "mine").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("option", ["--out", "--plot"])
+def test_a_place_that_cannot_be_written_is_told_before_the_work(ponder: Command, tmp_path: Path, option: str) -> None:
+    (tmp_path / "file").touch()
+    given = {"--out": str(tmp_path / "head"), option: str(tmp_path / "file" / "a.svg")}
+    ran = ponder("train", "prm", "lab:addition", "--model", "echo", *(word for pair in given.items() for word in pair))
+    assert ran.code != 0
+    assert "a.svg could not be written (" in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_votes_are_written_and_replies_are_drawn_once(ponder: Command, tmp_path: Path) -> None:

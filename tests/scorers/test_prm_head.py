@@ -168,3 +168,17 @@ def test_heads_ship_for_the_tiny_reasoner(name: str, outcome: bool) -> None:
     assert (head.model, head.net.width, head.outcome) == ("torch:tiny-reasoner", 128, outcome)
     with pytest.raises(DataError, match=r"there is no .*prm\.toml"):
         PrmHead("").read_files()
+
+
+def test_a_folder_of_ones_own_may_have_the_name_of_a_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path / "tiny-reasoner", bias=0.5)
+    PrmHead("tiny-reasoner").read_files()
+    shipped, mine = HEADS.read(SHIPPED / "tiny-reasoner"), HEADS.read(tmp_path / "tiny-reasoner")
+    assert PrmHead("tiny-reasoner")._head() is shipped
+    assert PrmHead("./tiny-reasoner")._head() is mine
+    assert PrmHead("tiny-reasoner/")._head() is mine
+    with pytest.raises(DataError, match="there is no"):
+        PrmHead("..").read_files()

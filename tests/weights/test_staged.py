@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ponder.core.errors import DataError
-from ponder.weights.staged import staged_file, staged_folder
+from ponder.weights.staged import check_place, staged_file, staged_folder
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -82,3 +82,14 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         refused = pytest.raises(DataError, match=r"could not be written \((Not a directory|File exists)")
         with refused, staged(tmp_path / "file" / "out"):
             pass
+
+
+def test_a_place_is_looked_at_before_the_work_and_left_as_it_was(tmp_path: Path) -> None:
+    out = tmp_path / "in" / "out"
+    check_place(out)
+    assert list(out.parent.iterdir()) == []
+    out.write_text("mine")
+    check_place(out)
+    assert out.read_text() == "mine"
+    with pytest.raises(DataError, match="could not be written"):
+        check_place(out / "under" / "a file")

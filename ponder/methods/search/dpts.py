@@ -38,7 +38,7 @@ class Dpts:
     seek: float = 0.8
     """A step that was looked at is followed above so much of the mean confidence of the open ones."""
     enough: int = 5
-    """After so many replies the search ends as soon as no step is trusted more than the best of them."""
+    """After so many replies the search ends as soon as every open step is trusted less than the best of them."""
     most: int = 20
     """The search ends after so many replies in any case."""
     nodes: int = 200

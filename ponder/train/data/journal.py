@@ -26,7 +26,7 @@ class Journal:
     def __init__(self, path: Path, made: Line) -> None:
         self.path = path
         self.ids: set[str] = set()
-        self._file = _opened(path)
+        self._file = opened(path)
         try:
             self._resume(made)
         except BaseException:
@@ -42,7 +42,7 @@ class Journal:
     def append(self, line: Line) -> None:
         """Write one line. Raises `DataError` where it cannot be written; what was there before is kept."""
         before = os.fstat(self._file.fileno()).st_size
-        data = memoryview(_packed(line))
+        data = memoryview(packed(line))
         try:
             while data:
                 data = data[self._file.write(data) or 0 :]
@@ -70,7 +70,7 @@ class Journal:
         whole = whole[: whole.rfind(b"\n") + 1]
         first, _, _ = whole.partition(b"\n")
         if not whole:
-            if not _packed(made).startswith(self.path.read_bytes()):
+            if not packed(made).startswith(self.path.read_bytes()):
                 raise DataError(f"{self.path} was not made by this command; choose another file with --out")
             self._file.truncate(0)
             self.append(made)
@@ -101,18 +101,22 @@ class Journal:
             ) from None
 
 
-def _packed(line: Line) -> bytes:
+def packed(line: Line) -> bytes:
+    """Return an object as one line of a file."""
     return json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
-def _opened(path: Path) -> io.FileIO:
-    """Open the file for appending, and hold a lock on it that ends with this process, however it ends."""
+def opened(path: Path, option: str = "--out") -> io.FileIO:
+    """Open the file for appending, and hold a lock on it that ends with this process, however it ends.
+
+    Raises `DataError`, with the option that names the file, where it cannot be written or another process writes it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = io.FileIO(path, "a")
     except OSError as error:
         raise DataError(
-            f"{path} cannot be written ({error.strerror or error}); choose another file with --out"
+            f"{path} cannot be written ({error.strerror or error}); choose another file with {option}"
         ) from None
     if sys.platform != "win32":  # where nobody else may open a file that is being written
         import fcntl
@@ -122,6 +126,6 @@ def _opened(path: Path) -> io.FileIO:
         except OSError:
             file.close()
             raise DataError(
-                f"another process is writing to {path}; wait for it, or choose another file with --out"
+                f"another process is writing to {path}; wait for it, or choose another file with {option}"
             ) from None
     return file

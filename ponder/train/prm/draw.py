@@ -59,12 +59,12 @@ class Drawer:
         verdict = await self._pool.judge(question.verifier, call.answer, question.item.reference)
         correct = verdict.correct if call.finish == "stop" else None
         ends = step_ends(call.text, self._how.delimiter, self._marks)
+        if call.finish != "stop":
+            ends = ends[:-1]
         if self._how.labels == "lab":
-            steps = self._exact(question, call.text)
+            steps = self._exact(question, call.text)[: len(ends)]
         else:
             steps = await self._rolled(question, call.text, ends, correct, run)
-        if call.finish != "stop" and steps and steps[-1].end == ends[-1]:
-            steps = steps[:-1]
         sure = [step._replace(logprob=mean) for step, mean in zip(steps, _means(call, steps), strict=True)]
         spent = run.trace.tokens - call.tokens
         return Reply(question.key, sample, call.text, correct, call.tokens, spent, tuple(sure))
@@ -86,10 +86,11 @@ class Drawer:
         self, question: Question, text: str, ends: Sequence[int], correct: bool | None, run: Run
     ) -> list[Step]:
         """Return the value of each step by its completions; that of the last step of a whole reply is its verdict."""
-        inner = ends if correct is None else ends[:-1]
+        judged = correct is not None and bool(ends)  # A reply without a word has no step.
+        inner = ends[:-1] if judged else ends
         values = await gather(self._value(question, text[:end], run.quiet(end)) for end in inner)
         steps = [Step(end, value) for end, value in zip(inner, values, strict=True) if value is not None]
-        return steps if correct is None else [*steps, Step(ends[-1], float(correct))]
+        return [*steps, Step(ends[-1], float(bool(correct)))] if judged else steps
 
     async def _value(self, question: Question, begun: str, run: Run) -> float | None:
         """Return how many completions are right: the share, or whether any is. None where none could be judged."""

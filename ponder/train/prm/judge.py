@@ -29,7 +29,7 @@ async def judge(
     progress: Progress,
 ) -> tuple[Measured, Cost]:
     """Measure a scorer on the steps of replies. Raises `OptionError` for one that reads how replies were sampled,
-    and `DataError` where it gives a step no score.
+    and `DataError` where it gives a step no score, or one that is not in 0 to 1.
     """
     if scorer.asks():
         raise OptionError(
@@ -53,6 +53,12 @@ async def judge(
         given = [*(one[0] for one in await gather(jobs)), *last]
         if any(not math.isfinite(score.value) for score in given):
             raise DataError(f"{type(scorer).__name__} gives a step of {reply.key} no score; choose another scorer")
+        beyond = next((score.value for score in given if not 0 <= score.value <= 1), None)
+        if beyond is not None:
+            raise DataError(
+                f"{type(scorer).__name__} scores a step of {reply.key} {beyond:g}; what a step is worth is 0 to 1: "
+                f"choose a scorer of that range"
+            )
         found += [(reply, step, place) for place, step in steps]
         scores += [score.value for score in given]
         calls += len(run.trace.calls)

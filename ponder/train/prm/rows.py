@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ponder.core.errors import DataError
+from ponder.train.data.journal import opened, packed
 
 SCHEMA = 1
 
@@ -48,28 +49,34 @@ class Kept:
     def __init__(self, path: Path, facts: Mapping[str, object]) -> None:
         self.path = path
         self.rows: dict[tuple[str, int], Reply] = {}
-        head = {"schema": SCHEMA, **facts}
+        # It is never emptied and written again: an interruption would find it in between.
+        self._file = opened(path, "--replies")
         try:
-            lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
-            whole = [line for line in lines if line.endswith("\n")]
-            if whole:
-                self._read(whole, json.loads(json.dumps(head)))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # A line that an interruption left half-written goes.
-            self._file = path.open("w", encoding="utf-8")
-            self._file.writelines(whole or [json.dumps(head, ensure_ascii=False) + "\n"])
-            self._file.flush()
-        except OSError as error:
-            raise DataError(f"{path} cannot be used ({error.strerror}); name another file with --replies") from None
+            self._resume({"schema": SCHEMA, **facts})
+        except BaseException:
+            self._file.close()
+            raise
 
-    def _read(self, lines: Sequence[str], head: Mapping[str, object]) -> None:
+    def _resume(self, head: Mapping[str, object]) -> None:
+        """Read what is there. A line that an interruption left half-written goes."""
+        found, first = self.path.read_bytes(), packed(head)
+        whole = found[: found.rfind(b"\n") + 1]
+        if whole:
+            self._read(whole.splitlines(), json.loads(first))
+        elif not first.startswith(found):
+            raise DataError(f"{self.path} holds something else; name another file with --replies")
+        self._file.truncate(len(whole))
+        if not whole:
+            self._append(first)
+
+    def _read(self, lines: Sequence[bytes], head: Mapping[str, object]) -> None:
         for number, line in enumerate(lines, 1):
             try:
                 record = json.loads(line)
                 if number == 1:
                     self._same(record, head)
                 else:
-                    row = Reply(**{**record, "steps": tuple(Step(*step) for step in record["steps"])})
+                    row = _reply(record)
                     self.rows[row.key, row.sample] = row
             except (ValueError, TypeError, KeyError) as error:
                 raise DataError(
@@ -86,11 +93,29 @@ class Kept:
             )
 
     def add(self, row: Reply) -> None:
-        """Keep one more reply, at once."""
+        """Keep one more reply, at once. Raises `DataError` where it cannot be written; what was there is kept."""
+        self._append(packed(asdict(row)))
         self.rows[row.key, row.sample] = row
-        self._file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-        self._file.flush()
+
+    def _append(self, line: bytes) -> None:
+        try:
+            self._file.write(line)
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be written ({error.strerror or error}); what is there is kept: make room, then "
+                f"start the same command again"
+            ) from None
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _reply(record: Mapping[str, Any]) -> Reply:
+    """Return a line as a reply. Raises `ValueError`, `TypeError` or `KeyError` for one that is none."""
+    steps = tuple(Step(*step) for step in record["steps"])
+    row = Reply(**{**record, "steps": steps})
+    ends = [0, *(step.end for step in steps), len(row.text)]
+    if ends != sorted(ends) or not all(0 <= step.value <= 1 for step in steps):
+        raise ValueError("its steps do not lie in its text, or are not worth 0 to 1")
+    return row

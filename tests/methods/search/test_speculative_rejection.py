@@ -105,6 +105,14 @@ async def test_a_sample_that_has_ended_is_ranked_with_the_others() -> None:
     assert run.trace.tokens == 1 + 1 + 10 + 10 + 10
 
 
+async def test_the_last_step_of_what_has_ended_counts_once() -> None:
+    """Sample 3 has ended by the second decision, and is scored again there: its 0.9 is no reason for 0.81."""
+    run = run_on(writer(lambda before, slot: "3" if slot == 3 else f"{slot} " * (400 - len(before.split()))))
+    scores = Weighs(lambda text: 0.9 if text == "3" else 0.93 if slot_of(text) == 2 else 0.1)
+    found = await SpeculativeRejection(n=4, first=10, scorer=scores, steps="prod").solve(QUESTION, run)
+    assert (found.answer, found.evidence["alive"], found.evidence["score"]) == ("3", "4 2 1", 0.9)
+
+
 async def test_what_has_ended_without_an_answer_is_dropped_first() -> None:
     run = run_on(writer(lambda before, slot: ["", "hm", "3 " * 40, "on " * 40 + "4"][slot] if not before else "4"))
     scores = Weighs(lambda text: 0.1 if "3" in text else 5.0)

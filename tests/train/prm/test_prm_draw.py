@@ -116,3 +116,17 @@ async def test_outside_the_lab_no_step_is_known(pool: VerifierPool, sample: int,
     drawer = Drawer(Echo(caps=frozenset(Cap)), Drawing(), pool)
     with pytest.raises(DataError, match=said_):
         await drawer.reply(question("gsm8k"), sample)
+
+
+async def test_a_reply_without_a_word_has_no_steps(pool: VerifierPool) -> None:
+    for text in ("", "<think>\n</think>\n"):
+        for labels in ("lab", "rollouts"):
+            found = await Drawer(said(text), Drawing(labels=labels), pool).reply(question(), 0)  # type: ignore[arg-type]
+            assert (found.correct, found.steps, found.spent) == (False, (), 0)
+
+
+async def test_nothing_is_spent_on_the_step_that_a_limit_cut(pool: VerifierPool) -> None:
+    engine = Echo(lambda prompt, seed: "on" if prompt.prefill else "one \ntwo \nthree \nfour", think=THINK)
+    found = await Drawer(engine, Drawing(labels="rollouts", rollouts=5, max_tokens=3), pool).reply(question(), 0)
+    assert [found.text[: step.end] for step in found.steps] == ["one", "one \ntwo"]
+    assert found.spent == 2 * 5

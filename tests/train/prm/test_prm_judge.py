@@ -79,3 +79,9 @@ async def test_what_cannot_judge_is_told() -> None:
         await judge(Lengths(value=-math.inf), engines, known, [reply()], False, 1, told)
     with pytest.raises(DataError, match="no step is left to measure with"):
         await judge(Lengths(), engines, known, [], False, 1, told)
+
+
+@pytest.mark.parametrize("value", [-0.25, 1.5])
+async def test_a_score_out_of_range_is_told(value: float) -> None:
+    with pytest.raises(DataError, match=rf"Lengths scores a step of .* {value:g}; what a step is worth is 0 to 1"):
+        await judge(Lengths(value=value), {"main": Echo()}, {ASKED.key: ASKED}, [reply()], False, 1, told)

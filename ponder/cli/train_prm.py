@@ -12,6 +12,7 @@ import click
 from ponder.cli.engines import EngineKwargs, engine_args, engine_options
 from ponder.cli.options import json_option
 from ponder.cli.output import console, percent, print_json
+from ponder.cli.place import check_folder, check_picture
 from ponder.cli.ranges import AT_ONCE, MOST, Finite
 from ponder.core.errors import OptionError
 
@@ -162,17 +163,17 @@ def _free(out: Path, plot: Path | None, form: str, replies: Path) -> None:
     """Raise `OptionError` or `DataError` where the result could not be written: better told before the work."""
     from ponder.weights.staged import check_place
 
-    if form == "head" and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OptionError(f"--out {out} exists and is not an empty folder; name another, or remove it first")
-    if form == "tokens" and out.is_dir():
+    check_picture(plot)
+    if form == "head":
+        check_folder(out)
+        return
+    if plot is not None:
+        raise OptionError(f"--plot {plot} is the picture of a head; leave it out with --form tokens")
+    if out.is_dir():
         raise OptionError(f"--out {out} is a folder; votes go into a file of JSON lines: name one")
-    if plot is not None and (form == "tokens" or plot.suffix not in (".svg", ".png")):
-        raise OptionError(f"--plot {plot} is the picture of a head, and must end in .svg or .png")
-    if form == "tokens" and out.exists() and not replies.exists():
+    if out.exists() and not replies.exists():
         raise OptionError(f"--out {out} exists, and {replies}, whose votes it may hold, does not; name another file")
-    for path in (out, plot):
-        if path is not None:
-            check_place(path)
+    check_place(out)
 
 
 def _drawing(given: Kwargs) -> Drawing:

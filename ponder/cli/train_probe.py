@@ -12,6 +12,7 @@ from ponder.cli.counted import counted
 from ponder.cli.engines import EngineKwargs, engine_args, engine_options
 from ponder.cli.options import json_option
 from ponder.cli.output import console, percent, print_json
+from ponder.cli.place import check_folder
 from ponder.cli.ranges import AT_ONCE, MOST, Finite
 from ponder.core.errors import OptionError
 
@@ -70,8 +71,7 @@ def probe(
     from ponder.tasks import load_task
     from ponder.train.probe import Settings
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OptionError(f"--out {out} exists and is not an empty folder; name another, or remove it first")
+    check_folder(out)
     methods = build_methods(method, catalogue())
     if len(methods) != 1:
         raise OptionError(f"--method {method!r} must be one method")

@@ -12,6 +12,7 @@ import click
 from ponder.cli.counted import counted
 from ponder.cli.options import json_option
 from ponder.cli.output import console, interval, percent, print_json
+from ponder.cli.place import check_folder, check_picture
 from ponder.cli.ranges import MOST, Finite
 from ponder.core.errors import OptionError
 
@@ -87,7 +88,8 @@ def router(
     from ponder.train.routers.fit import Settings
     from ponder.train.routers.table import check_table, folds
 
-    _free(out, plot)
+    check_folder(out)
+    check_picture(plot)
     table = read_table(source, read_choices(choice), prompt, group)
     check_table(table, str(source), together=duplicates == "together")
     if plot is not None:
@@ -103,14 +105,6 @@ def router(
 
         draw(trained.measured, plot)
     _print(trained, kind, table.choices, as_json)
-
-
-def _free(out: Path, plot: Path | None) -> None:
-    """Raise `OptionError` where the result could not be written: better told before the work than behind it."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OptionError(f"--out {out} exists and is not an empty folder; name another, or remove it first")
-    if plot is not None and plot.suffix not in (".svg", ".png"):
-        raise OptionError(f"--plot {plot} must end in .svg or .png")
 
 
 def _drawable(plot: Path, kind: str, table: Table, tiers: int) -> None:

@@ -19,6 +19,8 @@ from ponder.text.steps import plain, step_texts
 Layout = Literal["turns", "tags"]
 RIVALS = 20
 """How many likely tokens are looked at; most servers give no more."""
+LEAST = 0.05
+"""The probability that both votes must have together: reward models give them nearly all, other models next to none."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,11 @@ class Prm:
             math.fsum(math.exp(value) for token, value in shares.items() if _bare(token) == word.strip())
             for word in (self.good, self.bad)
         )
-        if not good + bad:
+        if good + bad < LEAST:
             raise EngineError(
-                f"{engine}: neither {self.good!r} nor {self.bad!r} is among the {len(shares)} likeliest tokens behind "
-                f"a step, {vote.token!r} is the first; name a process reward model, or set Prm's layout, tag, good and "
-                f"bad as it was trained"
+                f"{engine}: {self.good!r} and {self.bad!r} have {good + bad:.1%} of the probability behind a step, "
+                f"{vote.token!r} comes first; name a process reward model, or set Prm's layout, tag, good and bad as "
+                f"it was trained"
             )
         return good / (good + bad)
 

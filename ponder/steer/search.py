@@ -47,10 +47,11 @@ async def rate(
     for branch, draw, score in zip(branches, draws, found, strict=True):
         # What was said of the steps before is known: a scorer of the last one alone need not be asked again. A branch
         # that has a score has not grown since: its last step is scored anew, and no other one.
-        before = branch.path if branch.score is None else branch.path[:-1]
+        before = branch.path if branch.score in (None, -inf) else branch.path[:-1]
         path = score.steps or (*before, score.value)
         value = noted(scorer, draw, whole_score(Score(score.value, path), steps), run)
-        rated.append(replace(branch, score=value, path=path))
+        # Minus infinity is said where there is no word yet, which is no step that could be held against the next ones.
+        rated.append(replace(branch, score=value, path=before if score.value == -inf else path))
     return rated
 
 

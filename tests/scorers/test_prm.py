@@ -144,12 +144,16 @@ async def test_a_limit_leaves_no_vote() -> None:
 
 async def test_a_model_that_votes_with_neither_token_is_told() -> None:
     engine = Votes((("The", -0.1), ("so", -3.0)))
-    with pytest.raises(
-        EngineError, match=r"neither '\+' nor '-' is among the 2 likeliest tokens .* 'The' is the first"
-    ):
+    with pytest.raises(EngineError, match=r"'\+' and '-' have 0.0% of the probability .* 'The' comes first"):
         await scores(LINES, engine, "a")
     good = Prm(delimiter="\n", good="The", bad="so")
     assert (await scores(good, engine, "a"))[0] == pytest.approx(1 / (1 + math.exp(-2.9)))
+
+
+async def test_votes_that_are_unlikely_are_no_votes() -> None:
+    engine = Votes((("Wait", -0.02), ("+", -4.0), ("-", -5.0)))
+    with pytest.raises(EngineError, match=r"have 2.5% of the probability behind a step, 'Wait' comes first"):
+        await scores(LINES, engine, "a")
 
 
 @pytest.mark.parametrize("broken", [math.nan, 0.5, math.inf])

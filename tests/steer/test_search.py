@@ -214,3 +214,14 @@ async def test_a_fork_keeps_the_scores_of_what_it_springs_from() -> None:
     one, two = await rate(scorer, QUESTION, forks, run(), "mean") or []
     assert (one.score, two.score) == (pytest.approx(0.55), pytest.approx(0.65))
     assert stem.path == (0.9,)
+
+
+async def test_a_branch_without_a_word_yet_holds_nothing_against_its_next_steps() -> None:
+    said = iter([-math.inf, 0.8, 0.6])
+    scorer = Weighs(lambda text: next(said))
+    (grown,) = await rate(scorer, QUESTION, [branch("", finish="left")], run(), "min") or []
+    assert (grown.score, grown.path) == (-math.inf, ())
+    for expected in (0.8, 0.6):
+        (grown,) = await rate(scorer, QUESTION, [replace(grown, score=None)], run(), "min") or []
+        assert grown.score == expected
+    assert grown.path == (0.8, 0.6)

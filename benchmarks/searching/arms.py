@@ -47,6 +47,9 @@ def searches(delimiter: str, first: int, threshold: float) -> Mapping[str, Make]
         "speculative_rejection, 8": lambda scorer, steps: SpeculativeRejection(
             n=SAMPLES, first=first, steps=steps, scorer=scorer
         ),
+        "speculative_rejection, 8, later": lambda scorer, steps: SpeculativeRejection(
+            n=SAMPLES, first=2 * first, steps=steps, scorer=scorer
+        ),
         "dpts, 2 x 2": lambda scorer, steps: Dpts(
             parallel=2, width=2, enough=2, most=4, nodes=60, steps=steps, scorer=scorer, delimiter=delimiter
         ),

@@ -66,7 +66,7 @@ class OneByOne:
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[AsyncIterator[Chunk]]:
         """Wait for the turn, and hold it until the request has ended."""
         if self.salts is not None:
-            prompt = replace(prompt, extra=json.dumps({"cache_salt": f"{time.time_ns()}/{next(self.salts)}"}))
+            prompt = replace(prompt, extra=json.dumps({"cache_salt": f"{time.time_ns()}-{next(self.salts)}"}))
         async with self.gate, self.inner.stream(prompt, sampling) as chunks:
             yield chunks
 

@@ -1,6 +1,6 @@
 """What searches cost beside the same ones written naively, and MCTS beside llm-reasoners and optillm.
 
-    python benchmarks/search.py LABEL=MODEL ... [--parts naive,peers] [--write] [--json FILE]
+    python benchmarks/search.py LABEL=MODEL ... [--parts naive,peers] [--write MARK] [--json FILE]
 
 MODEL is a transformers folder, opened in this process in bfloat16, or a vLLM server as URL#NAME. For each of them:
 
@@ -131,7 +131,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of a folder's model")
     parser.add_argument("--think", default="<think>,</think>", help="marks of a server's model")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "search", help="the results' folder")
-    parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--write", metavar="MARK", help=f"write the tables between these marks of {PAGE.name}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what the tables show there too")
     options = parser.parse_args()
     options.parts, options.cores = options.parts.split(","), os.sched_getaffinity(0)
@@ -156,7 +156,7 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps({"settings": results.settings, **found}, indent=1) + "\n")
     if options.write:
-        PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), "search", shown), encoding="utf-8")
+        PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), options.write, shown), encoding="utf-8")
     return 0
 
 

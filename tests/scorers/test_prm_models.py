@@ -103,5 +103,6 @@ async def test_a_search_reads_one_or_two_positions_more_for_each_step(engine: To
 async def test_a_model_that_was_never_taught_to_vote_is_told(engine: TorchEngine) -> None:
     run = Run({"main": engine, "prm": engine})
     call = Call("answer", "m", (), 0, "5×1=5", "", "5×1=5")
-    with pytest.raises(EngineError, match="neither '§' nor '¶' is among"):
-        await Prm(good="§", bad="¶").score(QUESTION, [call], run)
+    for scorer in (Prm(good="§", bad="¶"), Prm(layout="tags")):
+        with pytest.raises(EngineError, match="of the probability behind a step, .* comes first"):
+            await scorer.score(QUESTION, [call], run)

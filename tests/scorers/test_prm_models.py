@@ -104,5 +104,5 @@ async def test_a_model_that_was_never_taught_to_vote_is_told(engine: TorchEngine
     run = Run({"main": engine, "prm": engine})
     call = Call("answer", "m", (), 0, "5×1=5", "", "5×1=5")
     for scorer in (Prm(good="§", bad="¶"), Prm(layout="tags")):
-        with pytest.raises(EngineError, match="of the probability behind a step, .* comes first"):
+        with pytest.raises(EngineError, match=r"of the probability behind a step, .* comes first"):
             await scorer.score(QUESTION, [call], run)

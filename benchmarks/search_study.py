@@ -54,6 +54,8 @@ VOTES = ROOT / "docs" / "studies" / "stopping" / "votes" / "gsm8k.jsonl.gz"
 RECORDED = {"mean_logprob": "mean_logprob", "verifier": "verifier_prompt", "random": "random_control"}
 FREE = ("mean_logprob", "oracle", "random")
 """Scorers that ask no model."""
+TAG = ";"
+"""Stands behind each step that the trained model votes on; no reply of the tiny reasoner holds one."""
 TEXTS = "texts"
 """What is kept of samples while the study runs, and not with the page."""
 Job = Callable[[Task, Item], Awaitable[Row]]
@@ -86,8 +88,8 @@ TINY = Subject(
     320,
     "\n",
     32,
-    ("mean_logprob", "oracle", "random", "trained", "voter", "rollouts"),
-    ("mean_logprob", "oracle", "random", "trained"),
+    ("mean_logprob", "oracle", "random", "trained", "rollouts", "head"),
+    ("mean_logprob", "oracle", "random", "trained", "rollouts"),
     ("beam_search, 8 x 2", "dvts, 4 x 2", "mcts, 16 steps"),
 )
 QWEN = Subject(
@@ -100,7 +102,7 @@ QWEN = Subject(
     ("mean_logprob", "verifier", "oracle", "random"),
     ("mean_logprob", "verifier", "random"),
     ("rsd", "beam_search, 8 x 2", "dvts, 4 x 2", "mcts, 16 steps"),
-    at_once=12,
+    at_once=32,
     budget=1_000_000,
 )
 SUBJECTS = {one.name: one for one in (TINY, QWEN)}
@@ -297,15 +299,15 @@ async def opened(subject: Subject, options: argparse.Namespace) -> AsyncIterator
         engines: dict[str, Engine] = {}
         if subject is TINY:
             folders = {"main": model_folder("tiny-reasoner"), "draft": model_folder("tiny-reasoner-small")}
-            for name, folder in {**folders, "prm": options.voter}.items():
+            for name, folder in {**folders, "prm": options.trained}.items():
                 engine = TorchEngine(folder, name=name, dtype="float32", threads=options.threads, slots=128)
                 engines[name] = await stack.enter_async_context(engine)
         else:
             marks = EngineOptions(think_open="", think_close="", retries=1)
             engines["main"] = (await stack.enter_async_context(open_engine(options.model, marks))).engine
         every: dict[str, Scorer] = {
-            "trained": PrmHead(str(options.trained)),
-            "voter": Prm(delimiter=subject.delimiter),
+            "trained": Prm(layout="tags", tag=TAG, delimiter=subject.delimiter),
+            "head": PrmHead(str(options.head)),
             "rollouts": PrmHead(str(options.rollouts)),
             "verifier": VerifierPrompt(so_far=True),
             "oracle": known,
@@ -351,9 +353,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("subject", nargs="?", choices=[*SUBJECTS])
     parser.add_argument("--model", help="of `qwen`: a server as URL#NAME, or a name or file for the embedded engine")
-    parser.add_argument("--trained", type=Path, default=ROOT / "runs" / "search" / "trained", help="a head of steps")
-    parser.add_argument("--voter", type=Path, default=ROOT / "runs" / "search" / "voter", help="a model that votes")
-    parser.add_argument("--rollouts", type=Path, default=ROOT / "runs" / "search" / "rollouts")
+    runs = ROOT / "runs" / "search"
+    parser.add_argument("--trained", type=Path, default=runs / "trained", help="a model that votes on steps")
+    parser.add_argument("--head", type=Path, default=runs / "head", help="a head that learnt the same labels")
+    parser.add_argument("--rollouts", type=Path, default=runs / "rollouts", help="a head that learnt completions")
     parser.add_argument("--questions", type=int, help="of each task; by default all")
     parser.add_argument("--only", action="append", metavar="SEARCH", help="only searches whose names begin so")
     parser.add_argument("--scorer", action="append", default=[], help="only this scorer")

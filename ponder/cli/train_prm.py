@@ -19,6 +19,7 @@ from ponder.core.errors import OptionError
 if TYPE_CHECKING:
     from ponder.cli.train_prm_input import Found
     from ponder.core.judge import Scorer
+    from ponder.scorers.prm import Prm
     from ponder.train.prm.draw import Drawing
     from ponder.train.prm.head import Cost, Measured
     from ponder.train.prm.questions import Question
@@ -98,6 +99,9 @@ def drawing_options(command: Callable[P, R]) -> Callable[P, R]:
     show_default=True,
     help="A small network on the model's states, or conversations that teach a model to vote with a token.",
 )
+@click.option(
+    "--tag", metavar="TEXT", help="Write votes behind this text at the end of each step; else each step is a turn."
+)
 @click.option("--outcome", is_flag=True, help="Learn whether whole replies are right, not what each step is worth.")
 @drawing_options
 @engine_options
@@ -108,6 +112,7 @@ def prm(
     tasks: str,
     out: Path,
     form: Literal["head", "tokens"],
+    tag: str | None,
     outcome: bool,
     plot: Path | None,
     concurrency: int | None,
@@ -130,7 +135,7 @@ def prm(
 
     file = given["replies"] or out.with_name(out.name.removesuffix(".jsonl") + ".replies.jsonl")
     _free(out, plot, form, file)
-    drawing = _drawing(given)
+    drawing, voter = _drawing(given), _voter(tag, form, given["delimiter"])
     questions = load_questions(split_specs(tasks), given["limit"], given["seed"])
     layer = given["layer"] if form == "head" else None
     looking = Looking(outcome, given["held_out"], layer, _scorer(given["judge"]))
@@ -139,7 +144,7 @@ def prm(
     head = _facts(found, out, form, outcome)
     measured = None
     if form == "tokens":
-        head |= _votes(found, questions, outcome, out)
+        head |= _votes(found, questions, voter, outcome, out)
     else:
         measured = _head(found, drawing, outcome, out, given)
         head |= {"layer": layer, "steps": len(found.seen), **_told(measured), "cost": found.cost.told()}
@@ -234,15 +239,25 @@ def _scorer(spec: str | None) -> Scorer | None:
     return cast("Scorer", from_config({"scorer": name, **options}, lambda *_: find_scorer(name), "scorer"))
 
 
-def _votes(found: Found, questions: Sequence[Question], outcome: bool, out: Path) -> Result:
-    """Write the votes of the questions that are not held out."""
+def _voter(tag: str | None, form: str, delimiter: str) -> Prm:
+    """Return the scorer that will ask for the votes. Raises `OptionError` for a tag that is none."""
     from ponder.scorers.prm import Prm
+
+    if tag is None:
+        return Prm()
+    if form == "head":
+        raise OptionError("--tag is where votes stand; a head casts none: take --form tokens")
+    return Prm(layout="tags", tag=tag, delimiter=delimiter)
+
+
+def _votes(found: Found, questions: Sequence[Question], voter: Prm, outcome: bool, out: Path) -> Result:
+    """Write the votes of the questions that are not held out."""
     from ponder.train.prm.conversations import write_votes
 
     known = {question.key: question for question in questions}
     learnt = [reply for reply in found.replies if reply.key not in found.held]
-    counts = write_votes(learnt, known, found.marks, Prm(), outcome, out)
-    return {"held_out": len(found.held), "rows": sum(counts.values()), "votes": counts}
+    written = write_votes(learnt, known, found.marks, voter, outcome, out)
+    return {"held_out": len(found.held), **written._asdict()}
 
 
 def _head(found: Found, drawing: Drawing, outcome: bool, out: Path, given: Kwargs) -> Measured:
@@ -283,7 +298,7 @@ def _print(found: Result) -> None:
     spent = f"{found['tokens']:,} tokens, {found['label_tokens']:,} more for labels"
     say(f"{rated}; {found['cut']:,} were cut; {spent}", markup=False)
     if "votes" in found:
-        say(f"{found['rows']:,} votes: {found['votes']}", markup=False)
+        say(f"{found['rows']:,} conversations with votes: {found['votes']}", markup=False)
         say(
             f"ponder train sft --model MODEL --data {found['out']} --out FOLDER makes the model that votes",
             markup=False,
@@ -298,7 +313,8 @@ def _figures(measured: Measured, cost: Cost, who: str) -> None:
     for name, area in measured.areas.items():
         say(f"  AUC {area.auc:.3f} [{area.low:.3f}, {area.high:.3f}] {_NAMES[name].format(who=who)}", markup=False)
     for name, area in measured.replies.items():
-        whose = f"of right replies, by the {name} of their steps"
+        way, _, within = name.partition("_")
+        whose = f"of right replies, by the {way} of their steps{', among those to one question each' * bool(within)}"
         say(f"  AUC {area.auc:.3f} [{area.low:.3f}, {area.high:.3f}] {whose}", markup=False)
     say(f"calibration error {measured.calibration.ece:.3f}, Brier {measured.calibration.brier:.3f}", markup=False)
     told = cost.told()

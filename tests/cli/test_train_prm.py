@@ -28,6 +28,8 @@ SMALL = ("--questions", "6", "--samples", "2", "--max-tokens", "200")
         (("gsm8k", "--model", "echo", "--labels", "rollouts", "--delimiter", ""), "--delimiter is empty"),
         (("lab:addition", "--model", "echo", "--seed", "0"), "--seed"),
         (("lab:addition", "--model", "echo", "--plot", "a.pdf"), "must end in .svg or .png"),
+        (("lab:addition", "--model", "echo", "--tag", ";"), "a head casts none: take --form tokens"),
+        (("lab:addition", "--model", "echo", "--form", "tokens", "--tag", " "), "Prm: tag"),
         (("lab:addition", "--model", "echo", "--form", "tokens", "--judge", "prn"), "did you mean 'prm'"),
         (("lab:addition", "--model", "echo", "--form", "tokens", "--judge", "prm"), "--engine prm="),
         (("lab:addition", "--model", "echo", "--form", "tokens", "--judge", "mean_logprob"), "files do not keep"),
@@ -77,7 +79,9 @@ def test_votes_are_written_and_replies_are_drawn_once(ponder: Command, tmp_path:
     assert found["replies"] == 40
     assert found["held_out"] == 5
     assert found["label_tokens"] > found["tokens"] > 0
-    assert sum(found["votes"].values()) == found["rows"] == len(out.read_text("utf-8").splitlines())
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert found["rows"] == len(rows) <= 30
+    assert sum(found["votes"].values()) == sum(len(row["votes"]) for row in rows)
     before = kept.read_bytes()
     again = ponder(*command, "--questions", "20", "--samples", "2", "--out", str(out))
     assert "ponder train sft" in again.out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -21,12 +21,17 @@ class Conversation:
 
     `thinking` is what a hybrid model's template is told by `enable_thinking`; None leaves it to the template. `given`
     is how the last reply begins: it stands before the text that is learnt.
+
+    With `votes` nothing else is learnt: one for each of the assistant's messages, whatever stands there, or one behind
+    each `tag` of its last message. None is no vote.
     """
 
     messages: tuple[tuple[str, str], ...]
     line: int = 0
     thinking: bool | None = None
     given: str = ""
+    votes: tuple[str | None, ...] = ()
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +66,13 @@ def _rows(path: Path) -> Iterator[Conversation]:
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if line.strip():
-                yield Conversation(_messages(path, number, line), number)
+                record = _record(path, number, line)
+                said = _messages(path, number, record)
+                votes, tag = _votes(path, number, record, said) if "votes" in record else ((), "")
+                yield Conversation(said, number, votes=votes, tag=tag)
 
 
-def _messages(path: Path, number: int, line: bytes) -> tuple[tuple[str, str], ...]:
+def _record(path: Path, number: int, line: bytes) -> dict[str, object]:
     try:
         record = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -73,7 +81,13 @@ def _messages(path: Path, number: int, line: bytes) -> tuple[tuple[str, str], ..
         _fail(path, number, f"broken JSON at column {error.colno} ({error.msg})")
     except (ValueError, RecursionError) as error:
         _fail(path, number, f"broken JSON ({type(error).__name__}: {error})")
-    said = record.get("messages") if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        _fail(path, number, 'there must be an object with a list "messages"')
+    return record
+
+
+def _messages(path: Path, number: int, record: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    said = record.get("messages")
     if not isinstance(said, list) or not said:
         _fail(path, number, 'there must be an object with a list "messages"')
     pairs = tuple(_pair(path, number, place, message) for place, message in enumerate(said, 1))
@@ -84,6 +98,23 @@ def _messages(path: Path, number: int, line: bytes) -> tuple[tuple[str, str], ..
     if not pairs[-1][1].strip():
         _fail(path, number, "the assistant's last message is empty")
     return pairs
+
+
+def _votes(
+    path: Path, number: int, record: Mapping[str, object], said: Sequence[tuple[str, str]]
+) -> tuple[tuple[str | None, ...], str]:
+    votes, tag = record["votes"], record.get("tag", "")
+    if not isinstance(votes, list) or not all(vote is None or (isinstance(vote, str) and vote) for vote in votes):
+        _fail(path, number, "votes must be a list of texts, or null where there is none")
+    if not any(votes):
+        _fail(path, number, "there is no vote to learn; leave out votes to learn the last message")
+    if not isinstance(tag, str):
+        _fail(path, number, "the tag must be a text")
+    places = said[-1][1].count(tag) if tag else sum(role == "assistant" for role, _ in said)
+    if places != len(votes):
+        where = f"places behind {tag!r} in the last message" if tag else "messages of the assistant"
+        _fail(path, number, f"there are {len(votes)} votes for {places} {where}")
+    return tuple(votes), tag
 
 
 def _pair(path: Path, number: int, place: int, message: object) -> tuple[str, str]:

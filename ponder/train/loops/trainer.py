@@ -258,7 +258,8 @@ def collator(
         for at, row in enumerate(picked):
             there = torch.tensor(row.ids)
             ids[at, : len(there)] = there
-            labels[at, row.prompt : len(there)] = there[row.prompt :]
+            places, wanted = zip(*row.learnt, strict=True)
+            labels[at, list(places)] = torch.tensor(wanted)
             mask[at, : len(there)] = 1
         return {"input_ids": ids, "labels": labels, "attention_mask": mask}
 

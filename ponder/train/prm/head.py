@@ -56,7 +56,7 @@ class Measured:
 
     `areas` has `head` and its controls, some of them `within` single questions, and `decided`: the head on steps that
     the lab calls right or wrong. `replies` says how well the least, the mean and the last score of a whole reply's
-    steps tell whether it is right.
+    steps tell whether it is right, and whether it is the right one of two to one question (`..._within`).
     """
 
     questions: int
@@ -167,11 +167,10 @@ def _replies(fresh: Sequence[Seen], scores: Sequence[float], seed: int) -> dict[
         "min": min,
         "mean": lambda steps: sum(steps) / len(steps),
     }
-    keys = [key for key, _ in whole]
-    return {
-        name: area([way(steps) for steps in whole.values()], [*right.values()], keys, seed)
-        for name, way in ways.items()
-    }
+    keys, truth = [key for key, _ in whole], [*right.values()]
+    rated = {name: [way(steps) for steps in whole.values()] for name, way in ways.items()}
+    among = {f"{name}_within": area_within(values, truth, keys, seed) for name, values in rated.items()}
+    return {name: area(values, truth, keys, seed) for name, values in rated.items()} | among
 
 
 def save_head(

@@ -41,6 +41,17 @@ def test_rows_keep_their_messages_and_lines(path: Path) -> None:
     assert stage.rows[1].messages[0] == ("system", "简短")
 
 
+def test_votes_are_read_with_their_tag(path: Path) -> None:
+    write(
+        path,
+        {"messages": [ASKED, SAID], "votes": ["-"]},
+        {"messages": [ASKED, SAID], "votes": [None, "+"], "tag": "5"},
+        {"messages": [ASKED, SAID], "tag": "5"},
+    )
+    found = [(row.votes, row.tag) for row in read_messages(path).rows]
+    assert found == [(("-",), ""), ((None, "+"), "5"), ((), "")]
+
+
 def test_a_byte_order_mark_is_no_matter(path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"messages": [ASKED, SAID]}).encode() + b"\r\n")
     assert len(read_messages(path).rows) == 1
@@ -57,6 +68,12 @@ def test_a_byte_order_mark_is_no_matter(path: Path) -> None:
         ({"messages": [ASKED]}, "must be the assistant's, and is the user's"),
         ({"messages": [SAID]}, "there must be a message before"),
         ({"messages": [ASKED, {"role": "assistant", "content": " "}]}, "last message is empty"),
+        ({"messages": [ASKED, SAID], "votes": "+"}, "votes must be a list of texts"),
+        ({"messages": [ASKED, SAID], "votes": ["+", 1]}, "votes must be a list of texts"),
+        ({"messages": [ASKED, SAID], "votes": [None]}, "there is no vote to learn"),
+        ({"messages": [ASKED, SAID], "votes": ["+", "-"]}, "2 votes for 1 messages of the assistant"),
+        ({"messages": [ASKED, SAID], "votes": ["+"], "tag": ";"}, "1 votes for 0 places behind ';'"),
+        ({"messages": [ASKED, SAID], "votes": ["+"], "tag": 5}, "the tag must be a text"),
         ({"messages": [ASKED, {"role": "robot", "content": "5"}]}, "message 2 must have a role .*'robot'"),
         ({"messages": ["5", SAID]}, "message 1 must have a role .*None"),
         ({"messages": [{"role": "user", "content": ["5"]}, SAID]}, "message 1 must have a text"),

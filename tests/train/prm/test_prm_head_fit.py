@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,15 @@ def test_any_scores_of_steps_are_measured_alike() -> None:
     rows = [(reply("q0"), step, n) for n, step in enumerate(STEPS)]
     rows += [(reply("q1", correct=False), step, n) for n, step in enumerate(STEPS)]
     found = measure(rows, [0.9, 0.1, 0.8, 0.3, 0.2, 0.4])
-    assert {name: area.auc for name, area in found.replies.items()} == {"last": 1.0, "min": 0.0, "mean": 1.0}
+    among = {"last_within": 0.5, "min_within": 0.5, "mean_within": 0.5}
+    wanted = {"last": 1.0, "min": 0.0, "mean": 1.0}
+    # One reply a question leaves nothing to choose among.
+    assert {name: area.auc for name, area in found.replies.items()} == wanted | among
+    twice = [(replace(one, key="q", sample=int(one.key[1:])), step, n) for one, step, n in rows]
+    found = measure(twice, [0.9, 0.1, 0.8, 0.3, 0.2, 0.4])
+    assert {name: area.auc for name, area in found.replies.items()} == wanted | {
+        f"{name}_within": auc for name, auc in wanted.items()
+    }
     assert found.areas["mean_logprob"].auc == pytest.approx(0.5)
     assert found.areas["place"].auc == 1.0
     assert found.areas["decided"].auc == pytest.approx(0.5)

@@ -15,13 +15,15 @@ drawn="--model $tiny --questions 60 --samples 3 --threads 1"
 [ -d "$out/outcome" ] ||
     ponder train prm "$tasks" $drawn --replies "$out/tiny.jsonl" --outcome --out "$out/outcome" --json >"$out/outcome.json"
 
-# A model that votes, and what its votes are worth.
-votes="lab:modular:links=3-7 $drawn --replies $out/tiny.jsonl --form tokens --out $out/votes.jsonl"
+# A model that votes, from thousands of questions, and what its votes are worth.
+many=lab:modular:links=4-6,lab:addition:digits=2-4,lab:algebra:steps=2-3,lab:directional:actions=7-10
+votes="$many --model $tiny --questions 1500 --samples 2 --temperature 0.8 --max-tokens 320 --threads 1 --held-out 0.05
+    --replies $out/many.jsonl --form tokens --tag ; --out $out/votes.jsonl"
 [ -d "$out/voter" ] || {
     ponder train prm $votes
-    ponder train sft --model $tiny --full --data "$out/votes.jsonl" --steps 200 --batch 8 --lr 1e-3 --threads 1 --out "$out/voter"
+    ponder train sft --model $tiny --full --data "$out/votes.jsonl" --epochs 4 --batch 32 --lr 2e-3 --threads 1 --out "$out/voter"
 }
-ponder train prm $votes --engine prm="$out/voter" --judge 'prm:delimiter=\n' --json >"$out/voter.json"
+ponder train prm $votes --engine prm="$out/voter" --judge 'prm:layout=tags,tag=;,delimiter=\n' --json >"$out/voter.json"
 
 # Labels by completions, beside the exact ones.
 ponder train prm lab:modular:links=3-7 --labels rollouts --rollouts 4 --model $tiny --questions 40 --samples 1 --max-tokens 256 \

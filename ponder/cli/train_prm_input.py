@@ -17,7 +17,7 @@ from ponder.core.judge import Scorer
 from ponder.core.method import check
 from ponder.methods.vote.best_of_n import BestOfN
 from ponder.scorers.stepwise import marks
-from ponder.train.prm.draw import Drawer, Drawing
+from ponder.train.prm.draw import Drawer, Drawing, refuse_unknown
 from ponder.train.prm.head import Cost, Measured, Seen, look, parted
 from ponder.train.prm.judge import judge
 from ponder.train.prm.questions import Question
@@ -62,8 +62,9 @@ async def collect(
 ) -> Found:
     """Draw and label what the file does not hold yet, read states where a head wants them, and let a scorer judge.
 
-    Raises `Unsupported` for a model that cannot do what is asked of it.
+    Raises `DataError` for labels that a task does not have, and `Unsupported` for a model that cannot do what is asked.
     """
+    refuse_unknown(questions, drawing.labels, chains=drawing.chains > 0)
     async with models.open() as (engines, main):
         console(stderr=True).print(main.notice, style="dim", markup=False)
         engine = engines["main"]

@@ -23,7 +23,7 @@ SMALL = ("--questions", "6", "--samples", "2", "--max-tokens", "200")
     [
         (("lab:addition", "--model", "echo"), "a head reads hidden states, and echo shows none"),
         (("lab:adition", "--model", "echo"), "did you mean 'addition'"),
-        (("gsm8k", "--model", "echo", "--form", "tokens"), "take --labels rollouts"),
+        (("gsm8k", "--model", "http://127.0.0.1:9/v1#asked", "--form", "tokens"), "take --labels rollouts"),
         (("lab:addition", "--model", "echo", "--delimiter", ";"), "the lab knows what lines are worth"),
         (("gsm8k", "--model", "echo", "--labels", "rollouts", "--delimiter", ""), "--delimiter is empty"),
         (("lab:addition", "--model", "echo", "--seed", "0"), "--seed"),

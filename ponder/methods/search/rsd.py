@@ -71,6 +71,9 @@ class Rsd:
         small, theirs = run.on(self.draft).quiet(0), reply.prompt
         kept = rewritten = rejected = 0
         limit: Finish | None = None
+        if abs(self.threshold) < inf:
+            # Their tokenizers may differ, and no engine tells its own: what one wrote is text to the other.
+            run.note("draft and main engine read each other's steps as text")
         while not reply.ended and not limit:
             last = kept + rewritten + 1 >= self.depth
             drafts = self._drafts(run, reply, rejected, last)

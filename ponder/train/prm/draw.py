@@ -43,6 +43,17 @@ class Drawing:
     seed: int = 1
 
 
+def refuse_unknown(questions: Sequence[Question], labels: Labels, chains: bool) -> None:
+    """Raise `DataError` where exact labels, or chains of the lab's own, are asked of a task outside the lab."""
+    for question in questions:
+        if chains and question.puzzle is None:
+            raise DataError(f"{question.task} is no task of the lab: no chains can be made for it; leave out --chains")
+        if labels == "lab" and question.puzzle is None:
+            raise DataError(
+                f"{question.task} is no task of the lab, whose steps alone are known; take --labels rollouts"
+            )
+
+
 class Drawer:
     """Draws and labels replies of one model."""
 
@@ -52,6 +63,7 @@ class Drawer:
 
     async def reply(self, question: Question, sample: int) -> Reply:
         """Return one reply with its steps; of a cut one the last step is left out, which may be half of one."""
+        refuse_unknown([question], self._how.labels, chains=sample < 0)
         if sample < 0:
             return self._made(question, sample)
         run = self._run(question).quiet(sample)
@@ -75,10 +87,7 @@ class Drawer:
         return Run(self._engine, sampling=sampling, seed=how.seed, extract=verifier.extract, same=verifier.same)
 
     def _exact(self, question: Question, text: str) -> list[Step]:
-        if question.chain is None:
-            raise DataError(
-                f"{question.task} is no task of the lab, whose steps alone are known; take --labels rollouts"
-            )
+        assert question.chain is not None
         found = label_steps(question.chain, text, self._engine.think)
         return [Step(label.end, float(label.sound), label.kind) for label in found]
 
@@ -113,8 +122,7 @@ class Drawer:
     def _made(self, question: Question, sample: int) -> Reply:
         """Return a chain of the lab's own: of two in turn, one that overdoes it, and one that ends in a slip."""
         puzzle = question.puzzle
-        if puzzle is None:
-            raise DataError(f"{question.task} is no task of the lab: no chains can be made for it; leave out --chains")
+        assert puzzle is not None
         number = -1 - sample
         if number % 2 == 0:
             text = Overthinking(2.0, 0.5).think(puzzle, number).reply(puzzle.answer)

@@ -118,7 +118,9 @@ async def test_each_engine_goes_on_from_its_own_ids_and_from_the_others_text() -
         return Echo(say, name=name)
 
     scorer = Weighs(lambda text: float(text.count("\n") == 1))
-    await lines(threshold=0.5, scorer=scorer, part="reply").solve(QUESTION, run_on(heard("m"), heard("d")))
+    run = run_on(heard("m"), heard("d"))
+    await lines(threshold=0.5, scorer=scorer, part="reply").solve(QUESTION, run)
+    assert run.trace.notes == ["draft and main engine read each other's steps as text"]
     assert prompts[:5] == [
         ("d", "", ()),
         ("d", "d d\n", (token_id("d "), "d\n")),

@@ -63,6 +63,14 @@ class Overthinking:
         lines.append(words.conclude.format(answer=puzzle.answer))
         return Thought("\n".join(lines), exit)
 
+    def derailed(self, puzzle: Puzzle, seed: int = 0) -> str:
+        """Return such a thought up to one line of the chain, drawn anywhere in it, in whose place stands its slip."""
+        lines = self.think(puzzle, seed).text.split("\n")
+        slips = {step.text: step.slip for step in puzzle.steps}
+        places = [index for index, line in enumerate(lines) if line in slips]
+        place = random.Random(f"derailed/{seed}/{puzzle.item.problem.id}").choice(places)
+        return "\n".join([*lines[:place], slips[lines[place]]])
+
     def _pass(self, steps: tuple[Step, ...], draw: random.Random, words: Words) -> Iterator[str]:
         """Yield the lines of one pass. A slip is announced before it, so that a model learns it as a slip."""
         wrong = draw.randrange(len(steps)) if draw.random() < self.slips else None

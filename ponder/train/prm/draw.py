@@ -120,16 +120,14 @@ class Drawer:
         return (await self._pool.judge(question.verifier, answer, question.item.reference)).correct
 
     def _made(self, question: Question, sample: int) -> Reply:
-        """Return a chain of the lab's own: of two in turn, one that overdoes it, and one that ends in a slip."""
+        """Return a chain of the lab's own: of two in turn, one that overdoes it, and one that ends in a slip somewhere."""
         puzzle = question.puzzle
         assert puzzle is not None
         number = -1 - sample
         if number % 2 == 0:
             text = Overthinking(2.0, 0.5).think(puzzle, number).reply(puzzle.answer)
         else:
-            wrong = number // 2 % len(puzzle.steps)
-            lines = [*(step.text for step in puzzle.steps[:wrong]), puzzle.steps[wrong].slip]
-            text = "<think>\n" + "\n".join(lines)
+            text = "<think>\n" + Overthinking(1.0, 0.5).derailed(puzzle, number)
         steps = tuple(self._exact(question, text))
         return Reply(question.key, sample, text, True if number % 2 == 0 else None, 0, 0, steps)
 

@@ -61,6 +61,20 @@ def test_a_slip_that_nobody_takes_back_is_wrong(name: str) -> None:
 
 
 @EVERY_FAMILY
+def test_a_thought_that_leaves_the_chain_is_sound_up_to_there(name: str) -> None:
+    family = load_family(name, 1)
+    places = set()
+    for number, puzzle in enumerate(family.puzzles(60)):
+        text = Overthinking(1, 0.5).derailed(puzzle, number)
+        *before, last = label_steps(Chain.of(puzzle, family.verifier), "<think>\n" + text)
+        assert [label.sound for label in before] == [True] * len(before)
+        assert (last.kind, last.sound) == ("wrong", False)
+        assert text.split("\n")[-1] in {step.slip for step in puzzle.steps}
+        places.add(len(before))
+    assert len(places) > 2
+
+
+@EVERY_FAMILY
 def test_the_task_s_questions_know_as_much(name: str) -> None:
     task = load_task(f"lab:{name}")
     puzzles = {puzzle.item.problem.id: puzzle for puzzle in load_family(name).puzzles(60)}

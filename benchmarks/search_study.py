@@ -265,6 +265,10 @@ def _jobs(
                 method, arm = make(scorer, arms.steps_of(scorer)), f"{name}/{label}"
                 check(method, bench.engines)
                 yield arm, partial(attempt, bench, arm, method)
+    for arm, method in arms.drafts(subject.delimiter).items() if subject is TINY else ():
+        if (not scorers or arms.LIKELIHOOD in scorers) and arm.startswith(only):
+            check(method, bench.engines)
+            yield arm, partial(attempt, bench, arm, method)
 
 
 async def _rescore(bench: Bench, kept: Kept, label: str, task: Task, item: Item) -> Row:

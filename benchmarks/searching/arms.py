@@ -23,6 +23,7 @@ from ponder.steer.score import Steps
 from ponder.train.lab.labels import Chain, step_score
 
 SAMPLES = 8
+LIKELIHOOD = "likelihood"
 Make = Callable[[Scorer, Steps], Method]
 
 
@@ -59,6 +60,14 @@ def searches(delimiter: str, first: int, threshold: float) -> Mapping[str, Make]
             if isinstance(scorer, MeanLogprob)
             else Rsd(threshold=threshold, part="reply", scorer=scorer, delimiter=delimiter)
         ),
+    }
+
+
+def drafts(delimiter: str) -> Mapping[str, Method]:
+    """Return `rsd` by what the target itself says of a draft: how likely each step is to it, from a threshold on."""
+    return {
+        f"rsd, {least}/{LIKELIHOOD}": Rsd(by="likelihood", threshold=least, delimiter=delimiter)
+        for least in (-0.2, -0.1, -0.05)
     }
 
 

@@ -128,11 +128,15 @@ class Figures:
         yield "|---|" + "---:|" * 6
         alone = next(arm for arm in self.arms if arm.label == "sample")
         for arm in self.arms:
-            if arm.label == "rsd" and arm.draft is not None:
+            if arm.label.startswith("rsd") and arm.draft is not None:
                 own = arm.tokens - arm.draft - arm.scoring
                 saved, change = saving(own, alone.tokens, REPLICATES), difference(arm.right, alone.right, REPLICATES)
                 accuracy = wilson(round(arm.right.sum()), len(arm.right))
-                cells = [arm.scorer, f"{100 * arm.right.mean():.1f} % {_pair(accuracy)}", f"{own.mean():,.1f}"]
+                cells = [
+                    f"{arm.scorer}{arm.label.removeprefix('rsd')}",
+                    f"{100 * arm.right.mean():.1f} % {_pair(accuracy)}",
+                    f"{own.mean():,.1f}",
+                ]
                 cells += [f"{100 * saved.value:.1f} % {_pair(saved.interval)}", _points(change.value, change.interval)]
                 yield f"| {' | '.join([*cells, f'{arm.draft.mean():,.1f}', f'{arm.scoring.mean():,.1f}'])} |"
 

@@ -122,7 +122,7 @@ def _told(problem: Problem) -> list[dict[str, str]]:
 async def searches(
     engine: Engine, spec: str, task: Task, folder: Path, options: argparse.Namespace
 ) -> AsyncIterator[Callable[[Item, str, int], Awaitable[Row]]]:
-    """Yield what asks one peer a question, then ponder with a budget of as many tokens, and judges both."""
+    """Yield what asks one peer a question, then ponder until it has spent as many tokens, and judges both."""
     for peer in (REASONERS, OPTILLM):
         install(peer)
     url, _, model = spec.partition("#")
@@ -153,7 +153,8 @@ async def searches(
 
         async def ask(item: Item, peer: str, turn: int) -> Row:
             theirs = await judged(item, partial(peers[peer], item.problem))
-            budget = int(str(theirs["generation_tokens"]))
+            # The method keeps what one more whole reply could take, so that this much would stay unspent.
+            budget = int(str(theirs["generation_tokens"])) + options.most
             return {"theirs": theirs, "ponder": await judged(item, partial(ours, item.problem, budget, turn))}
 
         yield ask

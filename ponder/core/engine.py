@@ -121,7 +121,7 @@ class SamplingArgs(TypedDict, total=False):
     logit_bias: tuple[tuple[int, float], ...]
     hidden: tuple[int, ...]
     adapters: tuple[tuple[str, float], ...]
-    force: tuple[int, ...]
+    force: tuple[int | str, ...]
     ban: tuple[str, ...]
 
 
@@ -154,9 +154,9 @@ class Sampling:
     after the final norm, as transformers numbers them; negative numbers count from the last. `ALL_LAYERS` are all."""
     adapters: tuple[tuple[str, float], ...] = ()
     """Adapter names with their scales."""
-    force: tuple[int, ...] = ()
-    """Token ids that the reply begins with. The model reads them as it reads a prompt, so they are not generated; with
-    `max_tokens` 0 they are only scored."""
+    force: tuple[int | str, ...] = ()
+    """Token ids that the reply begins with, or text, which the engine spells in tokens. The model reads them as it
+    reads a prompt, so they are not generated; with `max_tokens` 0 they are only scored."""
     ban: tuple[str, ...] = ()
     """Texts that are never drawn as one token; one that is no single token of the model is passed over. Engines that
     know their vocabulary do it: those with both `Cap.LOGIT_BIAS` and `Cap.TOKEN_IDS`."""
@@ -173,7 +173,8 @@ class Sampling:
         require(seed is None or 0 <= seed < 1 << 31, self, "seed", seed, "of 31 bits")
         require(type(self.stop) is tuple and all(self.stop), self, "stop", self.stop, "a tuple of non-empty strings")
         require(type(self.ban) is tuple and all(self.ban), self, "ban", self.ban, "a tuple of non-empty texts")
-        require(all(token >= 0 for token in self.force), self, "force", self.force, "token ids, each at least 0")
+        given = all(part if isinstance(part, str) else part >= 0 for part in self.force)
+        require(given, self, "force", self.force, "token ids, each at least 0, and texts that are not empty")
 
 
 def sampling_fields(sampling: Sampling) -> dict[str, object]:

@@ -311,7 +311,9 @@ class Live:
             self._answer_tokens += chunk.tokens
         self._latent += chunk.latent
         if chunk.forced:
-            self._forced = len(self._sampling.force)
+            # How many tokens a text is, the engine says.
+            given, texts = self._sampling.force, any(isinstance(part, str) for part in self._sampling.force)
+            self._forced = self._forced + len(chunk.token_ids) if texts else len(given)
         if chunk.logprobs:
             self._logprobs.extend(chunk.logprobs)
         if chunk.hidden is not None:

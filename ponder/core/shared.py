@@ -15,7 +15,7 @@ class Branch:
     """Counters of one branch: calls so far, and how often each prompt was asked."""
 
     calls: int = 0
-    asked: dict[tuple[Prompt, tuple[int, ...]], int] = field(default_factory=dict)
+    asked: dict[tuple[Prompt, tuple[int | str, ...]], int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -108,7 +108,7 @@ class Batch:
         rendered = self._renderer.render(prompt)
         if not rendered.ids:
             raise OptionError(f"{self._name}: the prompt is empty; ask something")
-        ids = [*rendered.ids, *sampling.force]
+        ids = [*rendered.ids, *self._renderer.spelt(sampling.force)]
         if len(ids) + (sampling.max_tokens > 0) > self._loaded.context:
             raise EngineError(
                 f"{self._name}: the prompt takes {len(ids)} tokens of a context of {self._loaded.context}, so "

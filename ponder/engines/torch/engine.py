@@ -168,7 +168,7 @@ def _check(s: Sampling, words: int, layers: int, adapters: tuple[str, ...]) -> N
         need(not math.isnan(bias) and bias != math.inf, "logit_bias", bias, "a number, or -inf to forbid the token")
     forbidden = {token for token, bias in s.logit_bias if bias == -math.inf}
     need(len(forbidden) < words, "logit_bias", f"-inf for {len(forbidden)} tokens", "such that one token is left")
-    for token in s.force:
+    for token in (part for part in s.force if isinstance(part, int)):
         need(0 <= token < words, "force", token, f"in 0 to {words - 1}")
     for layer in () if s.hidden == ALL_LAYERS else s.hidden:
         need(-layers - 1 <= layer <= layers, "hidden", layer, f"in 0 (embeddings) to {layers} (after the final norm)")

@@ -96,13 +96,18 @@ class Renderer:
     def render(self, prompt: Prompt) -> Rendered:
         """Return the ids of the conversation and of the half-written reply behind it. Raises `PonderError`."""
         known, opened = self._heads(replace(prompt, prefill="", prefill_ids=()))
-        ids = list(known)
-        for part in prompt.prefill_ids or ((prompt.prefill,) if prompt.prefill else ()):
+        begun = prompt.prefill_ids or ((prompt.prefill,) if prompt.prefill else ())
+        return Rendered([*known, *self.spelt(begun)], len(known), opened)
+
+    def spelt(self, parts: Iterable[int | str]) -> list[int]:
+        """Return the ids of a text that is given in ids and in pieces. Raises `PonderError`."""
+        ids: list[int] = []
+        for part in parts:
             if isinstance(part, int):
                 ids.append(part)
             else:
                 ids += self._pieces(part) if len(part) <= _SHORT else self._written(part)
-        return Rendered(ids, len(known), opened)
+        return ids
 
     def _read(self, prompt: Prompt) -> tuple[tuple[int, ...], bool]:
         """Return the ids of a conversation, and whether it ends inside a thought that the template opened."""

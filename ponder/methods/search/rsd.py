@@ -15,7 +15,8 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.steer.branch import WHOLE, Branch, Cut, grow, root, since, steppable
-from ponder.steer.places import prune
+from ponder.steer.likelihood import likelihood
+from ponder.steer.places import place_of, prune
 from ponder.steer.score import Steps
 from ponder.steer.search import Stage, check_steps, limited, plain, rate, spare
 
@@ -28,6 +29,9 @@ class Rsd:
     """The engine that drafts."""
     threshold: float = -0.357
     """The least score of a step that is kept: -inf is the draft alone, inf the main engine alone."""
+    by: Literal["score", "likelihood"] = "score"
+    """What is held against the threshold: what the scorer says, or the mean log-probability that the main engine gives
+    to the drafted step. It reads the step at once, and generates nothing."""
     scorer: Scorer = field(default_factory=MeanLogprob)
     """Says how good a step is."""
     part: Literal["step", "reply"] = "step"
@@ -52,9 +56,16 @@ class Rsd:
         check_steps(self, self.delimiter, self.step, self.depth)
 
     def needs(self) -> Mapping[str, frozenset[Cap]]:
-        """Two engines that go on with a half-written reply, and what the scorer needs where a score decides."""
-        judged = self.scorer.needs() if abs(self.threshold) < inf else {}
-        own = frozenset({Cap.PREFILL}) | judged.get("main", frozenset())
+        """Two engines that go on with a half-written reply, and what the scorer needs where a score decides; or a
+        main engine that scores a given text.
+        """
+        own = frozenset({Cap.PREFILL})
+        if abs(self.threshold) == inf:
+            return {"main": own, self.draft: own}
+        if self.by == "likelihood":
+            return {"main": own | {Cap.FORCE, Cap.LOGPROBS}, self.draft: own}
+        judged = self.scorer.needs()
+        own |= judged.get("main", frozenset())
         return merge_needs({"main": own, self.draft: own}, judged)
 
     def refuse(self, engines: Mapping[str, Engine]) -> None:
@@ -82,9 +93,8 @@ class Rsd:
                 sure = stage.lead(reply) if self.threshold == -inf else None
                 drafted = await grow(replace(reply, prompt=theirs), small, cut, self._over, sure, "draft")
                 limit = limited([drafted])
-                good = (
-                    None if limit else await self._good(problem, reply, drafted, run.quiet(1).quiet(kept + rewritten))
-                )
+                view = run.quiet(1).quiet(kept + rewritten)
+                good = None if limit else await self._good(problem, reply, drafted, view)
                 limit = limit or ("deadline" if good is None else None)
                 if limit or good:
                     # Each engine goes on from its own ids where it wrote them, and from the other's text.
@@ -103,7 +113,7 @@ class Rsd:
 
     @property
     def _over(self) -> SamplingArgs:
-        return self.scorer.asks() if abs(self.threshold) < inf else {}
+        return self.scorer.asks() if abs(self.threshold) < inf and self.by == "score" else {}
 
     def _drafts(self, run: Run, reply: Branch, rejected: int, last: bool) -> bool:
         """Say whether a draft is worth while: not where none is kept, nor where the budget must do for the rest."""
@@ -121,5 +131,9 @@ class Rsd:
         if not new.call.text.strip() or (new.call.tokens <= 1 and not new.call.logprobs and self._over):
             # There is nothing to score: an end is as good as the answer before it.
             return after.ended and view.extract(after.call.answer) is not None
+        if self.by == "likelihood":
+            score = await likelihood(before.prompt, new.call.text, view)
+            place_of(view, after.at).score = score
+            return score >= self.threshold
         found = await rate(self.scorer, problem, [new if self.part == "step" else after], view, self.steps)
         return None if found is None else (found[0].score or 0.0) >= self.threshold

@@ -120,7 +120,7 @@ class Drawer:
         return (await self._pool.judge(question.verifier, answer, question.item.reference)).correct
 
     def _made(self, question: Question, sample: int) -> Reply:
-        """Return a chain of the lab's own: of two in turn, one that overdoes it, and one that ends in a slip somewhere."""
+        """Return a chain of the lab's own: in turn one that overdoes it, and one that ends in a slip somewhere."""
         puzzle = question.puzzle
         assert puzzle is not None
         number = -1 - sample

@@ -65,6 +65,20 @@ async def test_a_given_text_is_scored_and_nothing_is_generated(folder: Path, eng
     assert (end.usage.generated, engine.positions) == (0, end.usage.prompt - 1)
 
 
+async def test_a_text_is_spelt_as_the_model_s_own_tokens(folder: Path, engine: TorchEngine) -> None:
+    """Marks in it are marks, and what stands before and behind it may be ids."""
+    spelt = tuple(load(folder, "float32").renderer("here", None).spelt(["<think>\nso the answer is 42"]))
+    given = Sampling(max_tokens=0, force=(77, "<think>\nso the answer is 42", 130), logprobs=1)
+    chunks = await read(engine, ask("12"), given)
+    assert len(spelt) < len("so the answer is 42")
+    assert ids_of(chunks) == (77, *spelt, 130)
+    assert probabilities(chunks) == pytest.approx(own(folder, "12", (77, *spelt, 130))[0], abs=1e-4)
+    call = await Run(engine).generate(ask("12"), force=given.force, max_tokens=0, logprobs=1)
+    assert (call.forced, call.tokens, len(call.logprobs)) == (len(spelt) + 2, 0, len(spelt) + 2)
+    with pytest.raises(OptionError, match="texts that are not empty"):
+        Sampling(force=("",))
+
+
 async def test_the_prompt_counts_them(engine: TorchEngine) -> None:
     plain = (await read(engine, ask("12"), replace(WARM, max_tokens=1)))[-1].usage
     usage = (await read(engine, ask("12"), replace(WARM, max_tokens=1, force=GIVEN)))[-1].usage

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 import ponder
 from ponder.core.engine import Chunk, Engine, Sampling
+from ponder.core.errors import Unsupported
 from ponder.core.method import Method, Solution, check
 from ponder.core.problem import Problem
 from ponder.core.run import Run
@@ -56,6 +57,16 @@ async def torch_reasoner() -> AsyncIterator[TorchEngine]:
     from ponder.engines.torch.engine import TorchEngine
 
     async with TorchEngine(REASONER, dtype="float32", threads=1, slots=8) as engine:
+        yield engine
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def torch_small() -> AsyncIterator[TorchEngine]:
+    pytest.importorskip("torch")
+    from ponder.engines.torch.engine import TorchEngine
+
+    small = REASONER.with_name("tiny-reasoner-small")
+    async with TorchEngine(small, dtype="float32", threads=1, slots=8) as engine:
         yield engine
 
 
@@ -166,6 +177,58 @@ async def test_all_rewritten_is_a_sample_on_torch(torch_reasoner: TorchEngine) -
     ours, _ = await solve(method, torch_reasoner, 0.8, torch_reasoner)
     theirs, _ = await solve(Sample(), torch_reasoner, 0.8)
     assert (ours.thinking, ours.answer) == (theirs.thinking, theirs.answer)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(("threshold", "alone"), [(-1e9, "small"), (0.1, "large")])
+async def test_what_the_large_model_finds_likely_is_kept_on_torch(
+    torch_reasoner: TorchEngine, torch_small: TorchEngine, threshold: float, alone: str
+) -> None:
+    method = Rsd(by="likelihood", threshold=threshold, patience=99, delimiter="\n")
+    ours, run = await solve(method, torch_reasoner, 0.0, torch_small)
+    theirs, _ = await solve(Sample(), torch_small if alone == "small" else torch_reasoner, 0.0)
+    assert (ours.thinking, ours.answer) == (theirs.thinking, theirs.answer)
+    judged = [call for call in run.trace.calls if call.role == "verify"]
+    assert judged
+    assert {call.tokens for call in judged} == {0}, "a step is read, and nothing is generated for it"
+
+
+@pytest.mark.torch
+async def test_its_own_steps_are_as_likely_to_a_model_as_when_it_drew_them_on_torch(
+    torch_reasoner: TorchEngine,
+) -> None:
+    """At temperature 0 it keeps what it wrote, and the tree shows what the usual score is where both models are one."""
+    method = Rsd(by="likelihood", threshold=-0.7, delimiter="\n")
+    ours, run = await solve(method, torch_reasoner, 0.0, torch_reasoner)
+    theirs, sampled = await solve(Rsd(threshold=-0.7, delimiter="\n"), torch_reasoner, 0.0, torch_reasoner)
+    whole, _ = await solve(Sample(), torch_reasoner, 0.0)
+    assert (ours.thinking, ours.answer) == (theirs.thinking, theirs.answer) == (whole.thinking, whole.answer)
+    assert ours.evidence["rewritten"] == 0
+    found, told_ = ([place.score for place in one.trace.tree.values()] for one in (run, sampled))
+    assert len(found) > 4
+    # The tokens are the same, but for the line break that ends a step, which was never drawn as far as a call tells.
+    assert found[:4] == pytest.approx(told_[:4], abs=0.02)
+
+
+@pytest.mark.torch
+async def test_models_with_different_tokenizers_write_one_reply_on_torch(
+    torch_reasoner: TorchEngine, torch_small: TorchEngine
+) -> None:
+    line = "2+2=4\nSo the answer is 4."
+    mine, theirs = torch_reasoner._renderer, torch_small._renderer
+    assert mine
+    assert theirs
+    assert mine.spelt([line]) != theirs.spelt([line])
+    solution, run = await solve(Rsd(by="likelihood", threshold=-0.05, delimiter="\n"), torch_reasoner, 0.8, torch_small)
+    assert number(solution.answer) is not None
+    assert solution.evidence["kept"] >= 1  # type: ignore[operator]
+    assert set(run.trace.tokens_by_role) >= {"draft"}
+
+
+async def test_a_main_engine_that_scores_no_given_text_is_refused(llama_reasoner: Engine, llama_small: Engine) -> None:
+    with pytest.raises(Unsupported, match="FORCE"):
+        check(Rsd(by="likelihood"), {"main": llama_reasoner, "draft": llama_small})
+    check(Rsd(by="likelihood", threshold=math.inf), {"main": llama_reasoner, "draft": llama_small})
 
 
 @pytest.mark.torch

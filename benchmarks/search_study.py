@@ -187,7 +187,7 @@ async def samples(bench: Bench, task: Task, item: Item) -> Row:
 async def rescored(bench: Bench, label: str, task: Task, item: Item, shared: Row) -> Row:
     """Let a scorer that asks a model score the shared samples of one question, all of their steps."""
     run, scorer = bench.run(task, item), bench.scorers[label]
-    whole = replace(scorer, each=True) if isinstance(scorer, Prm | PrmHead) else scorer
+    whole = arms.every_step(scorer)
     calls = [Call("think", bench.engines["main"].name, (), 0, text) for text in shared[TEXTS]]
     draws = [Draw(index, Solution(""), None, call) for index, call in enumerate(calls)]
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ponder.core.engine import Cap, SamplingArgs
 from ponder.core.judge import Item, Score, Scorer, Task, Verifier
@@ -40,7 +40,7 @@ def searches(delimiter: str, first: int, threshold: float) -> Mapping[str, Make]
             n=4, width=2, diverse=True, steps=steps, scorer=scorer, delimiter=delimiter
         ),
         "mcts, 4 rollouts": lambda scorer, steps: Mcts(
-            simulations=4, parallel=2, steps=steps, scorer=scorer, delimiter=delimiter
+            simulations=4, parallel=2, steps=steps, scorer=every_step(scorer), delimiter=delimiter
         ),
         "mcts, 16 steps": lambda scorer, steps: Mcts(
             simulations=16, parallel=2, width=2, value="step", steps=steps, scorer=scorer, delimiter=delimiter
@@ -69,6 +69,11 @@ def drafts(delimiter: str) -> Mapping[str, Method]:
         f"rsd, {least}/{LIKELIHOOD}": Rsd(by="likelihood", threshold=least, delimiter=delimiter)
         for least in (-0.2, -0.1, -0.05)
     }
+
+
+def every_step(scorer: Scorer) -> Scorer:
+    """Let a reward model score all steps of what it is shown: of a whole reply none was scored before."""
+    return replace(scorer, each=True) if isinstance(scorer, Prm | PrmHead) else scorer
 
 
 def steps_of(scorer: Scorer) -> Steps:

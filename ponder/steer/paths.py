@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import fsum, inf, sqrt
 
 from ponder.steer.branch import Branch
@@ -24,15 +24,17 @@ class Paths:
 
     A path stops where its confidence falls below `early` times the mean of the replies that have ended, or, once more
     than `enough` have, below the best of them. An open step that is looked at is followed where what comes of it is
-    above `seek` times the mean of all open ones. Scores count in 0 to 1, as `Scale` brings them there.
+    above `seek` times the mean of all open ones. Scores count in 0 to 1, as `Scale` brings them there. A reply that has
+    ended and does not state an answer, as `states` tells it, is `lost`: nothing is measured by it.
     """
 
-    def __init__(self, top: Node, early: float, seek: float, enough: int) -> None:
+    def __init__(self, top: Node, early: float, seek: float, enough: int, states: Callable[[Branch], bool]) -> None:
         self.top = top
         self.open = [top]
         self.followed: list[Node] = []
         self.done: list[Branch] = []
-        self._early, self._seek, self._enough = early, seek, enough
+        self.lost: list[Branch] = []
+        self._early, self._seek, self._enough, self._states = early, seek, enough, states
         self._scale = Scale(())
 
     def _trust(self, branch: Branch) -> float:
@@ -70,8 +72,13 @@ class Paths:
         """Take the steps that were written after a node: the best of them goes on, is open, or has ended."""
         for passed in node.path():
             passed.pending += len(steps)
-        fresh = dict.fromkeys(come_back(node, step, 1.0, step.score or 0.0) for step in steps)
+        fresh = list(dict.fromkeys(come_back(node, step, 1.0, step.score or 0.0) for step in steps))
         self._scale = Scale(self.top.values)
+        lost = [child for child in fresh if child.branch.ended and not self._states(child.branch)]
+        self.lost += [child.branch for child in lost]
+        fresh = [child for child in fresh if child not in lost]
+        if not fresh:
+            return
         self.done += [child.branch for child in fresh if child.branch.ended]
         best = max(fresh, key=lambda child: self._trust(child.branch))
         self.open += [child for child in fresh if child is not best and not child.branch.ended]
@@ -87,6 +94,7 @@ class Paths:
         ended = [self._trust(branch) for branch in self.done]
         return not left or (len(ended) >= self._enough and max(left) < max(ended))
 
-    def best_left(self) -> Node:
-        """Return the most trusted step that could be gone on with."""
-        return max([*self.followed, *self.open], key=lambda node: self._trust(node.branch))
+    def best_left(self) -> Branch:
+        """Return the most trusted beginning that could be gone on with; where none is left, of those that are lost."""
+        left = [node.branch for node in (*self.followed, *self.open)]
+        return max(left or self.lost, key=self._trust)

@@ -61,13 +61,14 @@ def ranked(branches: Sequence[Branch], run: Run | None = None) -> list[Branch]:
     """
 
     def standing(branch: Branch) -> tuple[bool, float]:
-        lost = run is not None and branch.ended and not _states(branch, run)
+        lost = run is not None and branch.ended and not states(branch, run)
         return not lost, -inf if branch.score is None else branch.score
 
     return sorted(branches, key=standing, reverse=True)
 
 
-def _states(branch: Branch, run: Run) -> bool:
+def states(branch: Branch, run: Run) -> bool:
+    """Whether a reply states an answer or calls a tool: one that has ended without either will never do so."""
     return bool(branch.call.tool_calls) or run.extract(branch.call.answer) is not None
 
 

@@ -18,7 +18,8 @@ def step(text: str, score: float, ended: bool = False) -> Branch:
 
 
 def paths(early: float = 0.8, seek: float = 0.8, enough: int = 5) -> Paths:
-    return Paths(Node(Branch(Prompt(()), Call("think", "echo", (), 0))), early, seek, enough)
+    top = Node(Branch(Prompt(()), Call("think", "echo", (), 0)))
+    return Paths(top, early, seek, enough, states=lambda branch: "lost" not in branch.call.text)
 
 
 def texts(nodes: list[Node]) -> list[str]:
@@ -98,7 +99,7 @@ def test_a_reply_that_has_ended_is_kept_and_its_path_is_over() -> None:
     assert [branch.call.text for branch in tree.done] == ["a", "b"]
     assert (texts(tree.open), tree.followed) == (["c"], [])
     assert tree.top.values == [0.9, 0.8, 0.1]
-    assert (tree.top.pending, tree.best_left().branch.call.text) == (0, "c")
+    assert (tree.top.pending, tree.best_left().call.text) == (0, "c")
 
 
 def test_equal_steps_are_one() -> None:
@@ -125,3 +126,23 @@ def test_scores_of_any_size_are_compared_alike() -> None:
     tree = paths(seek=0.8)
     tree.take(tree.seats(1, 0.0)[0][0], [step("a", -5.0), step("b", -1.0)], follow=False)
     assert texts(tree.followed) == ["b"], "1 against 0.8 times the mean of 0 and 1"
+
+
+def test_a_reply_that_ended_without_an_answer_measures_nothing() -> None:
+    tree = paths(enough=1)
+    tree.take(tree.seats(1, 1.0)[0][0], [step("lost", 0.9, True), step("a", 0.5)], follow=True)
+    assert (tree.done, [one.call.text for one in tree.lost], texts(tree.followed)) == ([], ["lost"], ["a"])
+    assert (tree.stops_below(), tree.over()) == (-math.inf, False)
+    assert tree.best_left().call.text == "a"
+    (seat,) = tree.seats(1, 1.0)
+    tree.take(seat[0], [step("a lost", 0.8, True), step("a lost too", 0.2, True)], follow=True)
+    assert tree.over(), "nothing is left"
+    assert tree.best_left().call.text == "lost"
+
+
+def test_a_path_goes_on_at_its_threshold_and_the_best_reply_counts_once_more_than_enough_have_ended() -> None:
+    tree = paths(early=1.0, enough=2)
+    tree.done = [step("x", 0.5, True), step("y", 0.7, True)]
+    assert tree.stops_below() == pytest.approx(0.6), "two are enough, and not more than enough"
+    tree.done.append(step("z", 0.6, True))
+    assert tree.stops_below() == 0.7

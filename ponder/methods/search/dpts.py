@@ -19,7 +19,7 @@ from ponder.steer.elect import check_samples
 from ponder.steer.paths import Paths
 from ponder.steer.room import Room
 from ponder.steer.score import Steps
-from ponder.steer.search import Choose, Stage, best, check_steps, limited, plain, rate, spare
+from ponder.steer.search import Choose, Stage, best, check_steps, limited, plain, rate, spare, states
 from ponder.steer.tree import Node, note_visits
 
 
@@ -77,7 +77,8 @@ class Dpts:
     async def solve(self, problem: Problem, run: Run) -> Solution:
         """Grow the tree in rounds, so that what is chosen depends on no clock; then answer."""
         stage, room, drawn = Stage(run), Room(run), 0
-        paths = Paths(Node(root(problem, run, self.cot)), self.early, self.seek, self.enough)
+        top = Node(root(problem, run, self.cot))
+        paths = Paths(top, self.early, self.seek, self.enough, partial(states, run=run))
         limit: Finish | None = None
         while not limit and len(paths.done) < self.most and not (drawn and paths.over()):
             paid = min(self.nodes - drawn, spare(run, paths.top.branch.prompt, self._cut, bool(paths.done)))
@@ -95,7 +96,7 @@ class Dpts:
             run.note(f"{drawn} steps, {len(paths.done)} replies have ended, {len(paths.followed)} paths are followed")
         note_visits(paths.top, run)
         if not paths.done:
-            last = paths.best_left().branch
+            last = paths.best_left()
             last = last if limit else await self._grow(last, run, WHOLE, stage.lead(last))
             limit, paths.done = limit or limited([last]), [last]
         evidence: dict[str, float | str] = {"steps": drawn, "ended": len(paths.done), **room.evidence}

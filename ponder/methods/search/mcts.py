@@ -19,7 +19,7 @@ from ponder.steer.draw import heat
 from ponder.steer.elect import check_samples
 from ponder.steer.room import Room
 from ponder.steer.score import Steps
-from ponder.steer.search import Stage, best, check_steps, limited, plain, rate, spare
+from ponder.steer.search import Stage, best, check_steps, limited, plain, rate, spare, states
 from ponder.steer.tree import Node, come_back, likelihood, most_visited, note_visits, puct, select, uct
 
 
@@ -85,7 +85,11 @@ class Mcts:
                 known = len(leaf.branch.call.logprobs)
                 mass = likelihood(step.call.logprobs[known:])
                 done += [found] if end.ended and not leaf.branch.ended else []
-                come_back(leaf, found if step is end else step, mass, found.score or 0.0)
+                value = found.score or 0.0
+                if step is end and end.ended and not states(end, run):
+                    # A step that ends without an answer is worth nothing to those before it, however good it sounds.
+                    value = min([value, *top.values])
+                come_back(leaf, found if step is end else step, mass, value)
             run.note(f"{len(top.values)} simulations, {len(done)} replies have ended")
         return await self._answer(top, done, run, stage, room, limit)
 

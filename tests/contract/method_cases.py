@@ -56,6 +56,8 @@ from ponder.scorers.agreement import Agreement
 from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.scorers.self_certainty import MeanCertainty
 
+ON_MODELS = {("rsd", "by")}
+"""Fields that no echo can serve: models alone score a given text (tests/methods/search/test_search_models.py)."""
 VARIANTS: dict[str, Method] = {
     "sample": Sample(cot=True),
     "no_thinking": NoThinking(),

@@ -27,15 +27,17 @@ class Rsd:
 
     draft: str = "draft"
     """The engine that drafts."""
-    threshold: float = -0.357
-    """The least score of a step that is kept: -inf is the draft alone, inf the main engine alone."""
+    threshold: float | None = None
+    """The least score of a step that is kept: -inf is the draft alone, inf the main engine alone. By default -0.357 for
+    the usual scorer, -0.05 for likelihoods, and 0.7 for any other scorer, which is right for some in 0 to 1."""
     by: Literal["score", "likelihood"] = "score"
     """What is held against the threshold: what the scorer says, or the mean log-probability that the main engine gives
     to the drafted step. It reads the step at once, and generates nothing."""
     scorer: Scorer = field(default_factory=MeanLogprob)
     """Says how good a step is."""
-    part: Literal["step", "reply"] = "step"
-    """What the scorer is handed: the drafted step, or all that is written up to its end."""
+    part: Literal["step", "reply"] | None = None
+    """What the scorer is handed: the drafted step, or all that is written up to its end. By default the usual scorer
+    gets the step, and any other one the reply."""
     steps: Steps = "value"
     """The score: the scorer's own value, or the least, the product, the last or the mean of the steps."""
     patience: int = 5
@@ -51,7 +53,7 @@ class Rsd:
 
     def __post_init__(self) -> None:
         require(self.draft not in ("", "main"), self, "draft", self.draft, "the name of another engine")
-        require(not isnan(self.threshold), self, "threshold", self.threshold, "a number, -inf or inf")
+        require(not isnan(self.threshold or 0), self, "threshold", self.threshold, "a number, -inf or inf")
         require(self.patience >= 1, self, "patience", self.patience, "at least 1")
         check_steps(self, self.delimiter, self.step, self.depth)
 
@@ -60,7 +62,7 @@ class Rsd:
         main engine that scores a given text.
         """
         own = frozenset({Cap.PREFILL})
-        if abs(self.threshold) == inf:
+        if abs(self._least) == inf:
             return {"main": own, self.draft: own}
         if self.by == "likelihood":
             return {"main": own | {Cap.FORCE, Cap.LOGPROBS}, self.draft: own}
@@ -82,7 +84,7 @@ class Rsd:
         small, theirs = run.on(self.draft).quiet(0), reply.prompt
         kept = rewritten = rejected = 0
         limit: Finish | None = None
-        if abs(self.threshold) < inf:
+        if abs(self._least) < inf:
             # Their tokenizers may differ, and no engine tells its own: what one wrote is text to the other.
             run.note("draft and main engine read each other's steps as text")
         while not reply.ended and not limit:
@@ -90,7 +92,7 @@ class Rsd:
             drafts = self._drafts(run, reply, rejected, last)
             cut = Cut(plain(self.delimiter), self.step) if drafts and not last else WHOLE
             if drafts:
-                sure = stage.lead(reply) if self.threshold == -inf else None
+                sure = stage.lead(reply) if self._least == -inf else None
                 drafted = await grow(replace(reply, prompt=theirs), small, cut, self._over, sure, "draft")
                 limit = limited([drafted])
                 view = run.quiet(1).quiet(kept + rewritten)
@@ -112,13 +114,19 @@ class Rsd:
         return stage.close(reply, {"kept": kept, "rewritten": rewritten}, limit)
 
     @property
+    def _least(self) -> float:
+        if self.threshold is not None:
+            return self.threshold
+        return -0.05 if self.by == "likelihood" else -0.357 if isinstance(self.scorer, MeanLogprob) else 0.7
+
+    @property
     def _over(self) -> SamplingArgs:
-        return self.scorer.asks() if abs(self.threshold) < inf and self.by == "score" else {}
+        return self.scorer.asks() if abs(self._least) < inf and self.by == "score" else {}
 
     def _drafts(self, run: Run, reply: Branch, rejected: int, last: bool) -> bool:
         """Say whether a draft is worth while: not where none is kept, nor where the budget must do for the rest."""
-        if abs(self.threshold) == inf:
-            return self.threshold < 0
+        if abs(self._least) == inf:
+            return self._least < 0
         # A draft that is a whole reply leaves a second one to be paid for.
         paid = spare(run, reply.prompt, Cut(tokens=self.step), answered=False) > (not steppable(reply.prompt))
         return rejected < self.patience and not last and paid
@@ -126,7 +134,7 @@ class Rsd:
     async def _good(self, problem: Problem, before: Branch, after: Branch, view: Run) -> bool | None:
         """Say whether a drafted step is kept; None where the deadline passes first."""
         new = since(before, after)
-        if self.threshold == -inf:
+        if self._least == -inf:
             return True
         if not new.call.text.strip() or (new.call.tokens <= 1 and not new.call.logprobs and self._over):
             # There is nothing to score: an end is as good as the answer before it.
@@ -134,6 +142,7 @@ class Rsd:
         if self.by == "likelihood":
             score = await likelihood(before.prompt, new.call.text, view)
             place_of(view, after.at).score = score
-            return score >= self.threshold
-        found = await rate(self.scorer, problem, [new if self.part == "step" else after], view, self.steps)
-        return None if found is None else (found[0].score or 0.0) >= self.threshold
+            return score >= self._least
+        alone = self.part == "step" or (self.part is None and isinstance(self.scorer, MeanLogprob))
+        found = await rate(self.scorer, problem, [new if alone else after], view, self.steps)
+        return None if found is None else (found[0].score or 0.0) >= self._least

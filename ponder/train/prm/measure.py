@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 _DRAWS = 1000
+_NONE = 1e-9
+"""Pairs below this are what rounding leaves of none."""
 BINS = 10
 
 
@@ -49,9 +51,9 @@ def area(scores: Sequence[float], values: Sequence[float], groups: Sequence[str]
 
     def once(weight: Floats) -> float:
         wins, pairs = _won(said, good, weight)
-        return wins / pairs if pairs > 0 else 0.5
+        return wins / pairs if pairs > _NONE else 0.5
 
-    if not len(good):
+    if _won(said, good)[1] <= _NONE:
         return Area(0.5, 0.0, 1.0)
     drawn = [np.bincount(dice.integers(len(names), size=len(names)), minlength=len(names)) for _ in range(_DRAWS)]
     found = [once(counts[group].astype(np.float64)) for counts in drawn]
@@ -69,14 +71,14 @@ def area_within(scores: Sequence[float], values: Sequence[float], groups: Sequen
     wins, pairs = np.zeros(len(names)), np.zeros(len(names))
     for number in range(len(names)):
         wins[number], pairs[number] = _won(said[group == number], good[group == number])
-    if not pairs.sum():
+    if pairs.sum() <= _NONE:
         return Area(0.5, 0.0, 1.0)
     dice = np.random.default_rng(seed)
     drawn = np.array(
         [np.bincount(dice.integers(len(names), size=len(names)), minlength=len(names)) for _ in range(_DRAWS)]
     )
     total = drawn @ pairs
-    found = (drawn @ wins)[total > 0] / total[total > 0]
+    found = (drawn @ wins)[total > _NONE] / total[total > _NONE]
     low, high = np.quantile(found, (0.025, 0.975))
     return Area(float(wins.sum() / pairs.sum()), float(low), float(high))
 
@@ -87,7 +89,9 @@ def _won(scores: Floats, good: Floats, weight: Floats | None = None) -> tuple[fl
     each = np.ones(len(good)) if weight is None else weight
     up, down = np.bincount(place, good * each), np.bincount(place, (1 - good) * each)
     below = np.cumsum(down) - down
-    return float((up * (below + down / 2)).sum()), float(up.sum() * down.sum())
+    # The two parts of one step are no pair of steps.
+    alone = float((each**2 * good * (1 - good)).sum())
+    return float((up * (below + down / 2)).sum()) - alone / 2, float(up.sum() * down.sum()) - alone
 
 
 def calibration(scores: Sequence[float], values: Sequence[float]) -> Calibration:

@@ -46,7 +46,13 @@ def load_questions(specs: Sequence[str], limit: int, seed: int) -> list[Question
     """
     if seed == 0:
         raise OptionError("seed 0 makes the questions that tests ask; train on another seed")
-    found = [question for spec in specs for question in islice(_of(spec, seed), limit)]
+    found, seen = list[Question](), set[str]()
+    for spec in specs:
+        # Tasks may overlap, and what is asked twice must not be learnt and held out at once.
+        new = (question for question in _of(spec, seed) if question.item.problem.question not in seen)
+        taken = list(islice(new, limit))
+        seen |= {question.item.problem.question for question in taken}
+        found += taken
     if not found:
         raise DataError(f"{', '.join(specs)}: there is no question with a reference; name another task")
     return found

@@ -31,7 +31,7 @@ def run_on(main: Echo | Jittery, draft: Echo | Jittery, **options: object) -> Ru
 
 
 def lines(**options: object) -> Rsd:
-    return Rsd(delimiter="\n", **options)  # type: ignore[arg-type]
+    return Rsd(delimiter="\n", **{"part": "step", **options})  # type: ignore[arg-type]
 
 
 async def test_steps_are_accepted_golden() -> None:
@@ -239,3 +239,12 @@ async def test_models_that_mark_their_thoughts_differently_are_refused() -> None
 def test_options_out_of_range_are_refused(options: dict[str, float], field: str) -> None:
     with pytest.raises(OptionError, match=f"Rsd: {field} = .* is out of range"):
         Rsd(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("score", "drafted"), [(0.69, False), (0.7, True)])
+async def test_any_other_scorer_reads_the_reply_and_keeps_from_seven_tenths_on(score: float, drafted: bool) -> None:
+    scorer = Weighs(lambda text: score)
+    run = run_on(writes("m0", "m1"), writes("d0", "d1"))
+    solution = await Rsd(delimiter="\n", scorer=scorer).solve(QUESTION, run)
+    assert solution.answer == ("d0\nd1" if drafted else "m0\nm1")
+    assert [batch[0] for batch in scorer.asked] == (["d0\n", "d0\nd1"] if drafted else ["d0\n", "m0\nd1"])

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ponder.steer.calibration import auc
-from ponder.train.prm.measure import Bin, area, area_within, calibration
+from ponder.train.prm.measure import Area, Bin, area, area_within, calibration
 
 
 def test_the_area_by_hand() -> None:
@@ -25,8 +25,11 @@ def test_it_is_the_area_that_others_compute() -> None:
 
 
 def test_half_a_value_counts_half_on_either_side() -> None:
-    """Value 0.5 at 0.9 and 0 at 0.1: the good half beats 1, and ties with its own bad half; pairs weigh 0.5 * 1.5."""
-    assert area([0.9, 0.1], [0.5, 0.0], ["a", "b"]).auc == pytest.approx((0.5 * 1 + 0.5 * 0.5 / 2) / (0.5 * 1.5))
+    """The good part of one step is compared with the bad part of the other, and with that of no step with itself."""
+    assert area([0.9, 0.1], [0.6, 0.4], ["a", "b"]).auc == pytest.approx(0.6 * 0.6 / (0.6 * 0.6 + 0.4 * 0.4))
+    assert area([0.9, 0.1], [0.5, 0.0], ["a", "b"]).auc == 1
+    assert area([0.7, 0.7], [0.6, 0.4], ["a", "b"]).auc == 0.5
+    assert area([0.7], [0.5], ["a"]) == Area(0.5, 0.0, 1.0)
 
 
 def test_steps_of_one_question_are_no_independent_evidence() -> None:

@@ -25,6 +25,12 @@ def test_they_know_their_chains_and_have_names_of_their_own() -> None:
         assert question.chain.steps == tuple(step.text for step in question.puzzle.steps)
 
 
+def test_a_question_of_two_tasks_is_asked_once() -> None:
+    """Else one of the two would be learnt, and the other held out."""
+    found = load_questions(["lab:modular:links=1-3,modulus=5", "lab:modular:links=1-2,modulus=5"], 100, 1)
+    assert len({question.item.problem.question for question in found}) == len(found) > 150
+
+
 def test_any_other_task_gives_questions_without_chains() -> None:
     found = load_questions(["gsm8k"], 3, 1)
     assert len(found) == 3

@@ -91,6 +91,9 @@ def test_paths_beyond_the_seats_are_open_again() -> None:
 
 def test_one_seat_at_half_a_share_follows_nothing() -> None:
     assert [follow for _, follow in paths().seats(1, 0.5)] == [False]
+    tree = paths(seek=1e9)
+    tree.take(tree.seats(1, 0.0)[0][0], [step("a", 0.5), step("b", 0.5), step("c", 0.5)], follow=False)
+    assert [follow for _, follow in tree.seats(3, 0.5)] == [True, False, False], "one seat and a half are one"
 
 
 def test_a_reply_that_has_ended_is_kept_and_its_path_is_over() -> None:

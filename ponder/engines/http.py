@@ -362,8 +362,7 @@ class EventStream:
     def _cut(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
-        reply = self._reply
-        if reply is None:
+        if (reply := self._reply) is None:
             return
         # Abort, not close: a TLS transport would first wait for the server's goodbye while it goes on generating.
         if reply.connection is not None and reply.connection.transport is not None:

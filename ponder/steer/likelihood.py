@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from ponder.core.problem import Prompt
 from ponder.core.run import Run
 
 
-async def likelihood(prompt: Prompt, text: str, view: Run) -> float:
+async def read_logprob(prompt: Prompt, text: str, view: Run) -> float:
     """Return the mean log-probability of the tokens of `text` behind `prompt`, of the model that `view` runs.
 
     The model spells the text in its own tokens. Minus infinity where a limit of the run comes first.
     """
-    view.sampling = replace(view.sampling, stop=(), top_p=1.0, top_k=0, min_p=0.0, logit_bias=())
-    call = await view.generate(prompt, "verify", force=(text,), max_tokens=0, temperature=0.0, logprobs=1)
+    call = await view.generate(prompt, "verify", force=(text,), max_tokens=0, logprobs=1)
     return math.fsum(one.logprob for one in call.logprobs) / len(call.logprobs) if call.logprobs else -math.inf

@@ -85,10 +85,9 @@ class Mcts:
                 known = len(leaf.branch.call.logprobs)
                 mass = likelihood(step.call.logprobs[known:])
                 done += [found] if end.ended and not leaf.branch.ended else []
-                value = found.score or 0.0
-                if step is end and end.ended and not states(end, run):
-                    # A step that ends without an answer is worth nothing to those before it, however good it sounds.
-                    value = min([value, *top.values])
+                # A step that ends without an answer is worth nothing to those before it, however good it sounds.
+                lost = step is end and end.ended and not states(end, run)
+                value = min([found.score or 0.0, *(top.values if lost else ())])
                 come_back(leaf, found if step is end else step, mass, value)
             run.note(f"{len(top.values)} simulations, {len(done)} replies have ended")
         return await self._answer(top, done, run, stage, room, limit)

@@ -15,7 +15,7 @@ from ponder.core.problem import Problem
 from ponder.core.run import Run
 from ponder.scorers.mean_logprob import MeanLogprob
 from ponder.steer.branch import WHOLE, Branch, Cut, grow, root, since, steppable
-from ponder.steer.likelihood import likelihood
+from ponder.steer.likelihood import read_logprob
 from ponder.steer.places import place_of, prune
 from ponder.steer.score import Steps
 from ponder.steer.search import Stage, check_steps, limited, plain, rate, spare
@@ -140,7 +140,7 @@ class Rsd:
             # There is nothing to score: an end is as good as the answer before it.
             return after.ended and view.extract(after.call.answer) is not None
         if self.by == "likelihood":
-            score = await likelihood(before.prompt, new.call.text, view)
+            score = await read_logprob(before.prompt, new.call.text, view)
             place_of(view, after.at).score = score
             return score >= self._least
         alone = self.part == "step" or (self.part is None and isinstance(self.scorer, MeanLogprob))
